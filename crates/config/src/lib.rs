@@ -1,0 +1,1 @@
+//! How settings are read from the environment: every problem is reported at once.

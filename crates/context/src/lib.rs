@@ -1,0 +1,1 @@
+//! What travels with a request: trace headers, request id, deadline.

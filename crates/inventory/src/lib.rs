@@ -1,0 +1,1 @@
+//! The catalogue and the stock: reserve, commit, release, keyed by order.

@@ -1,0 +1,1 @@
+//! Places, shows and cancels orders: reserve, charge, confirm, with compensation.

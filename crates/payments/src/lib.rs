@@ -1,0 +1,1 @@
+//! Charges and refunds, each keyed, through a payment provider with a ledger.

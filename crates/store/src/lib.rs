@@ -1,0 +1,1 @@
+//! The only way a service keeps state: SQLite or PostgreSQL behind one pool.
