@@ -1,0 +1,188 @@
+//! How a store starts, and what it says while its database is away.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use mesh_context::Deadline;
+use mesh_store::{Error, Store, testing};
+use sqlx::{
+    Row as _, SqlSafeStr as _,
+    migrate::{Migration, MigrationType, Migrator},
+};
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
+
+fn migration(version: i64, sql: &'static str) -> Migration {
+    Migration::new(
+        version,
+        "test".into(),
+        MigrationType::Simple,
+        sql.into_sql_str(),
+        false,
+    )
+}
+
+/// Not repeatable: a second run of either fails.
+fn migrator(versions: usize) -> Migrator {
+    let mut all = vec![
+        migration(
+            1,
+            "CREATE TABLE item (name TEXT PRIMARY KEY); INSERT INTO item VALUES ('a')",
+        ),
+        migration(2, "ALTER TABLE item ADD COLUMN size BIGINT"),
+    ];
+    all.truncate(versions);
+    Migrator::with_migrations(all)
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(20))
+}
+
+async fn count(store: &Store) -> Result<i64, Error> {
+    let mut tx = store.read(soon()).await?;
+    Ok(sqlx::query("SELECT COUNT(*) FROM item")
+        .fetch_one(&mut *tx)
+        .await?
+        .try_get(0)?)
+}
+
+async fn many_start_at_once(url: &str) {
+    let mut starts = JoinSet::new();
+    for _ in 0..6 {
+        let store = Store::open(&testing::config(url), "orders", migrator(2));
+        starts.spawn(async move {
+            store.prepare().await.unwrap();
+            count(&store).await.unwrap()
+        });
+    }
+    assert_eq!(starts.join_all().await, [1; 6]);
+}
+
+#[tokio::test]
+async fn many_may_start_at_once_on_sqlite() {
+    many_start_at_once(testing::sqlite().url()).await;
+}
+
+#[tokio::test]
+async fn many_may_start_at_once_on_postgres() {
+    many_start_at_once(&testing::postgres().await).await;
+}
+
+async fn the_older_version_starts_after_the_newer(url: &str) {
+    let newer = testing::prepared(url, "orders", migrator(2)).await;
+    let older = testing::prepared(url, "orders", migrator(1)).await;
+    assert_eq!(
+        (count(&newer).await.unwrap(), count(&older).await.unwrap()),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn the_older_version_starts_after_the_newer_on_sqlite() {
+    the_older_version_starts_after_the_newer(testing::sqlite().url()).await;
+}
+
+#[tokio::test]
+async fn the_older_version_starts_after_the_newer_on_postgres() {
+    the_older_version_starts_after_the_newer(&testing::postgres().await).await;
+}
+
+#[tokio::test]
+async fn services_share_a_database_and_keep_apart() {
+    let url = testing::postgres().await;
+    let orders = testing::prepared(&url, "orders", migrator(2)).await;
+    let payments = testing::prepared(&url, "payments", migrator(1)).await;
+    let mut tx = orders.begin(soon()).await.unwrap();
+    sqlx::query("INSERT INTO item VALUES ('b', 2)")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(
+        (
+            count(&orders).await.unwrap(),
+            count(&payments).await.unwrap()
+        ),
+        (2, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_was_never_prepared_is_unavailable() {
+    let place = testing::sqlite();
+    let store = Store::open(&testing::config(place.url()), "orders", migrator(1));
+    assert!(matches!(
+        store.begin(soon()).await,
+        Err(Error::Unavailable { .. })
+    ));
+    store.prepare().await.unwrap();
+    assert_eq!(count(&store).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_sqlite_file_is_for_its_user_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = testing::sqlite();
+    let path = place.url().strip_prefix("sqlite://").unwrap();
+    let store = testing::prepared(place.url(), "orders", migrator(1)).await;
+    let _tx = store.begin(soon()).await.unwrap();
+    for file in [
+        path.to_owned(),
+        format!("{path}-wal"),
+        format!("{path}.lock"),
+    ] {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_comes_back_when_its_server_does() {
+    let mut server = testing::Postgres::start();
+    let url = server.database().await;
+    server.stop();
+
+    let store = Store::open(&testing::config(&url), "orders", migrator(1));
+    assert!(matches!(
+        store.prepare().await,
+        Err(Error::Unavailable { .. })
+    ));
+    let ready = store.connect_until_ready();
+    server.start_again();
+    ready.await;
+    assert_eq!(count(&store).await.unwrap(), 1);
+
+    // Connections of before the restart are no trouble after it.
+    let before: Vec<_> = [
+        store.begin(soon()).await.unwrap(),
+        store.begin(soon()).await.unwrap(),
+    ]
+    .into();
+    for tx in before {
+        tx.commit().await.unwrap();
+    }
+    server.stop();
+    let asked = Instant::now();
+    let error = count(&store).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    assert!(
+        asked.elapsed() < Duration::from_millis(500),
+        "said after {:?}",
+        asked.elapsed()
+    );
+    server.start_again();
+    assert_eq!(count(&store).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_costs_no_more_than_the_request_has() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "postgres://shop:hunter2@{}/shop",
+        silent.local_addr().unwrap()
+    );
+    let store = Store::open(&testing::config(&url), "orders", migrator(1));
+    let error = store.prepare().await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    assert!(!format!("{error} {error:?} {store:?}").contains("hunter2"));
+}
