@@ -1,0 +1,258 @@
+//! The life of a process, in order. The only caller of everything beside it.
+//!
+//! ```text
+//!  start   settings ─► logs ─► bind every listener ─► admin answers ─► build ─► serve        (connects to nothing)
+//!
+//!  SIGTERM ─► not ready, consumers stop taking
+//!          ─► drain delay: listeners go on serving while the platform takes the process out of its lists
+//!          ─► stop accepting; what is idle closes, what is in flight and what must be finished finishes
+//!          ─► drain timeout: what is left is cut and named
+//!          ─► spans flushed ─► admin last ─► logs flushed ─► exit 0, or 1 if something was cut or failed
+//! ```
+//!
+//! It runs on the main thread, on a small runtime of its own that admin, signals and span export share. The business runs
+//! on another: however busy or stuck that one is, probes are answered and the process ends in time. A second signal ends
+//! the process at once.
+
+mod export;
+mod listen;
+mod stop;
+
+use std::{io, net::SocketAddr, process::ExitCode, sync::Arc};
+
+use mesh_config::Settings;
+use mesh_context::{Policy, SpanSink};
+use prometheus::Registry;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Handle},
+};
+
+use self::{export::Export, listen::listen, stop::Stop};
+use crate::{
+    BoxError, Inbound, OnExit, Process, Readiness, Runtime, Tasks,
+    admin::{self, Bound},
+    config::ChassisConfig,
+    heartbeat::Heartbeat,
+    metrics,
+    runtime::Parts,
+    server::{AccessLog, Drained, Server, ServerParts},
+    shutdown::Trigger,
+    signals::Signals,
+    telemetry::{Logs, panics},
+    version,
+};
+
+/// What a process that is not built yet waits for.
+const START: &str = "start";
+
+/// Why a process did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("cannot listen on {addr}: {source}")]
+    Listen { addr: SocketAddr, source: io::Error },
+    #[error("cannot start: {0}")]
+    Build(#[from] BoxError),
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+    #[error("cannot start: {0}")]
+    Metric(#[from] prometheus::Error),
+}
+
+/// What was read for one process.
+pub(crate) struct Start<P: Process> {
+    pub(crate) chassis: ChassisConfig,
+    pub(crate) own: P::Config,
+    pub(crate) settings: Settings,
+    pub(crate) die_with_parent: bool,
+}
+
+/// From here to the exit code.
+pub(crate) fn run<P: Process>(start: Start<P>) -> Result<ExitCode, StartError> {
+    let telemetry = &start.chassis.telemetry;
+    let logs = Logs::start(&telemetry.resource.service, &telemetry.filter)?;
+    panics::log();
+    let control = Builder::new_current_thread().enable_all().build()?;
+    let workers = start.chassis.worker_threads;
+    let main = Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name(P::NAME)
+        .enable_all()
+        .build()?;
+    let ended = control.block_on(live(start, logs.clone(), main.handle()));
+    // Neither is waited for: what was worth it has been waited for, and what is stuck must not keep the process.
+    main.shutdown_background();
+    control.shutdown_background();
+    logs.flush();
+    ended
+}
+
+async fn live<P: Process>(
+    start: Start<P>,
+    logs: Logs,
+    main: &Handle,
+) -> Result<ExitCode, StartError> {
+    let Start {
+        chassis,
+        own,
+        settings,
+        die_with_parent,
+    } = start;
+    let mut signals = Signals::listen(die_with_parent)?;
+    let admin = Bound::bind(&chassis.admin)?;
+    let listener = chassis
+        .server
+        .map(|server| listen(server.listen, main))
+        .transpose()?;
+    announce(P::NAME, &settings, &admin, listener.as_ref());
+
+    let trigger = Trigger::new();
+    let registry = Registry::new();
+    metrics::register(&registry, P::NAME, main)?;
+    let dropped = metrics::spans_dropped(&registry)?;
+    let (spans, export) = Export::start(&chassis.telemetry, dropped)?;
+    let runtime = Runtime::new(Parts {
+        readiness: Readiness::default(),
+        tasks: Tasks::new(main.clone(), trigger.shutdown()),
+        shutdown: trigger.shutdown(),
+        policy: policy(&chassis, spans),
+        registry,
+    });
+    let starting = runtime.readiness().register(START);
+
+    let heartbeat = Heartbeat::new();
+    runtime
+        .tasks()
+        .spawn("heartbeat", OnExit::ShutDown, heartbeat.clone().beat());
+    let state = admin::State {
+        name: P::NAME,
+        heartbeat,
+        readiness: runtime.readiness().clone(),
+        registry: runtime.metrics().clone(),
+        settings,
+        log_level: logs.level(),
+    };
+    let admin = Handle::current().spawn(admin.serve(state));
+
+    let concurrency = chassis.server.map_or(0, |server| server.concurrency);
+    let parts = server_parts(&runtime, concurrency, Arc::new(logs.access()));
+    let mut serving = build::<P>(own, &runtime, listener, parts, main).await?;
+    starting.ready();
+    let reason = serving.until_end(&mut signals, runtime.tasks()).await;
+    let stop = Stop {
+        runtime,
+        trigger,
+        drain: chassis.drain,
+        export,
+        admin,
+        logs,
+    };
+    Ok(stop.run(reason, serving, signals).await)
+}
+
+fn policy(chassis: &ChassisConfig, spans: Option<Arc<dyn SpanSink>>) -> Policy {
+    Policy {
+        trusted: chassis.trusted,
+        limit: chassis.request_timeout,
+        sampler: chassis.telemetry.sampler,
+        formats: chassis.telemetry.formats,
+        spans,
+    }
+}
+
+pub(crate) fn server_parts(
+    runtime: &Runtime,
+    concurrency: usize,
+    access_log: Arc<dyn AccessLog>,
+) -> ServerParts {
+    ServerParts {
+        policy: runtime.policy().clone(),
+        concurrency,
+        registry: runtime.metrics().clone(),
+        access_log,
+        readiness: runtime.readiness().clone(),
+        shutdown: runtime.shutdown(),
+    }
+}
+
+/// Wires the process, inside the runtime it will live in, and starts to serve.
+async fn build<P: Process>(
+    own: P::Config,
+    runtime: &Runtime,
+    listener: Option<TcpListener>,
+    parts: ServerParts,
+    main: &Handle,
+) -> Result<Serving, StartError> {
+    let handle = runtime.clone();
+    let built = main.spawn(async move {
+        match (P::build(own, &handle)?, listener) {
+            (Inbound::None, None) => Ok(None),
+            (_, None) => Err("the process answers requests but has no listener".into()),
+            (inbound, Some(listener)) => Server::new(listener, inbound, parts).map(Some),
+        }
+    });
+    let server = built.await.map_err(BoxError::from)??;
+    Ok(Serving(server.map(|server| main.spawn(server.serve()))))
+}
+
+/// Style 11.5: printed once at start, as `GET /config` shows it.
+fn announce(name: &str, settings: &Settings, admin: &Bound, listener: Option<&TcpListener>) {
+    let settings: Vec<String> = settings
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let listen = listener.and_then(|listener| listener.local_addr().ok());
+    tracing::info!(
+        process = name,
+        version = version::VERSION,
+        listen = listen.map(tracing::field::display),
+        admin = admin.addr().ok().map(tracing::field::display),
+        settings = settings.join(" "),
+        "starting"
+    );
+}
+
+/// Why the process ends.
+#[derive(Debug)]
+enum Reason {
+    /// Somebody asked for it.
+    Asked(&'static str),
+    /// Something that it cannot work without is gone.
+    Failed(&'static str),
+}
+
+/// The server at work; nothing for a process without listener.
+#[derive(Debug)]
+struct Serving(Option<tokio::task::JoinHandle<Drained>>);
+
+impl Serving {
+    async fn until_end(&mut self, signals: &mut Signals, tasks: &Tasks) -> Reason {
+        tokio::select! {
+            name = signals.first() => Reason::Asked(name),
+            task = tasks.failed() => Reason::Failed(task),
+            () = self.failed() => Reason::Failed("server"),
+        }
+    }
+
+    /// Ends when the server has ended although nobody asked it to.
+    async fn failed(&mut self) {
+        match &mut self.0 {
+            Some(server) => drop(server.await),
+            None => std::future::pending().await,
+        }
+        self.0 = None;
+    }
+
+    /// What was cut when the server ended; a server that panicked cut everything.
+    async fn drained(&mut self) -> Vec<String> {
+        let cut = match &mut self.0 {
+            Some(server) => server.await.map_or_else(
+                |error| vec![format!("server: {error}")],
+                |drained| drained.cut,
+            ),
+            None => Vec::new(),
+        };
+        self.0 = None;
+        cut
+    }
+}
