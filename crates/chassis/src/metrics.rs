@@ -2,10 +2,10 @@
 
 mod build_info;
 mod process;
-mod tokio;
+mod runtime;
 
-use ::tokio::runtime::Handle;
 use prometheus::{IntCounter, Registry, register_int_counter_with_registry};
+use tokio::runtime::Handle;
 
 use crate::BoxError;
 
@@ -18,7 +18,7 @@ pub const DURATION_BUCKETS: &[f64] = &[
 pub(crate) fn register(registry: &Registry, name: &str, main: &Handle) -> Result<(), BoxError> {
     build_info::register(registry, name)?;
     process::register(registry)?;
-    tokio::register(registry, main.metrics())?;
+    runtime::register(registry, main.metrics())?;
     Ok(())
 }
 
@@ -37,7 +37,7 @@ mod tests {
 
     use super::*;
 
-    #[::tokio::test]
+    #[tokio::test]
     async fn what_every_process_measures_stands_there_from_the_start() {
         let registry = Registry::new();
         register(&registry, "orders", &Handle::current()).unwrap();

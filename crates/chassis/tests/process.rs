@@ -21,7 +21,8 @@ use tokio::{
 /// Longer than anything here takes on a slow machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The example, which cargo builds beside this test.
+/// The example, which `cargo test` builds before it runs the tests of the whole package; with `--test process` alone,
+/// `cargo build --examples` comes first.
 fn tiny() -> Command {
     let mut path: PathBuf = std::env::current_exe().unwrap();
     path.pop();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Uri, uri::Scheme};
-use mesh_context::{Event, Span, SpanKind, Value};
+use mesh_context::{Event, Span, SpanId, SpanKind, TraceId, Value};
 use opentelemetry::{
     InstrumentationScope, KeyValue,
     trace::{self, SpanContext, Status, TraceFlags, TraceState},
@@ -53,18 +53,15 @@ pub(super) fn span_data(span: Span) -> SpanData {
         end,
         attributes,
         events,
+        links,
         error,
     } = span;
     let mut data_events = SpanEvents::default();
     data_events.events = events.into_iter().map(event).collect();
+    let mut data_links = SpanLinks::default();
+    data_links.links = links.into_iter().map(link).collect();
     SpanData {
-        span_context: SpanContext::new(
-            trace_id.as_u128().into(),
-            span_id.as_u64().into(),
-            TraceFlags::SAMPLED,
-            false,
-            TraceState::NONE,
-        ),
+        span_context: span_context(trace_id, span_id, false),
         parent_span_id: parent.map_or(trace::SpanId::INVALID, |parent| parent.as_u64().into()),
         parent_span_is_remote: remote_parent,
         span_kind: span_kind(kind),
@@ -74,10 +71,25 @@ pub(super) fn span_data(span: Span) -> SpanData {
         attributes: key_values(attributes),
         dropped_attributes_count: 0,
         events: data_events,
-        links: SpanLinks::default(),
+        links: data_links,
         status: error.map_or(Status::Unset, Status::error),
         instrumentation_scope: InstrumentationScope::builder("mesh").build(),
     }
+}
+
+fn span_context(trace_id: TraceId, span_id: SpanId, remote: bool) -> SpanContext {
+    SpanContext::new(
+        trace_id.as_u128().into(),
+        span_id.as_u64().into(),
+        TraceFlags::SAMPLED,
+        remote,
+        TraceState::NONE,
+    )
+}
+
+/// To a span of another process.
+fn link((trace_id, span_id): (TraceId, SpanId)) -> trace::Link {
+    trace::Link::new(span_context(trace_id, span_id, true), Vec::new(), 0)
 }
 
 fn event(event: Event) -> trace::Event {
@@ -109,8 +121,6 @@ fn span_kind(kind: SpanKind) -> trace::SpanKind {
 mod tests {
     use std::time::SystemTime;
 
-    use mesh_context::{SpanId, TraceId};
-
     use super::*;
 
     #[test]
@@ -134,6 +144,10 @@ mod tests {
                 time: SystemTime::UNIX_EPOCH,
                 attributes: vec![("bytes", 7.into())],
             }],
+            links: vec![(
+                TraceId::random(),
+                SpanId::parse("00f067aa0ba902b7").unwrap(),
+            )],
             error: Some("DEADLINE_EXCEEDED".into()),
         };
         let data = span_data(span);
@@ -146,10 +160,7 @@ mod tests {
         assert_eq!(data.parent_span_id.to_string(), "b7ad6b7169203331");
         assert!(data.parent_span_is_remote);
         assert_eq!(data.span_kind, trace::SpanKind::Client);
-        assert_eq!(
-            data.end_time.duration_since(data.start_time),
-            Ok(Duration::from_millis(5))
-        );
+        assert_eq!(data.end_time, data.start_time + Duration::from_millis(5));
         assert_eq!(
             data.attributes,
             [
@@ -159,6 +170,9 @@ mod tests {
             ]
         );
         assert_eq!(data.events.events[0].name, "sent");
+        let linked = &data.links.links[0].span_context;
+        assert_eq!(linked.span_id().to_string(), "00f067aa0ba902b7");
+        assert!(linked.is_remote());
         assert_eq!(data.status, Status::error("DEADLINE_EXCEEDED"));
     }
 

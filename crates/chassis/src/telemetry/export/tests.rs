@@ -84,6 +84,7 @@ fn span() -> Span {
         end: SystemTime::now(),
         attributes: Vec::new(),
         events: Vec::new(),
+        links: Vec::new(),
         error: None,
     }
 }
