@@ -1,0 +1,77 @@
+//! Wiring.
+
+use std::time::Duration;
+
+use mesh_chassis::{BoxError, GrpcInbound, Inbound, OnExit, Runtime};
+use mesh_client::Downstream;
+use mesh_context::Deadline;
+use mesh_proto::{FILE_DESCRIPTOR_SET, orders::v1::orders_service_server::OrdersServiceServer};
+use mesh_store::Store;
+use sqlx::migrate::Migrator;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    peers::{INVENTORY, PAYMENTS},
+    service::Service,
+};
+
+/// How the tables of orders are made.
+pub const MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// A final answer is kept for so long at least.
+const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
+const PURGE_INTERVAL: Duration = Duration::from_secs(600);
+const PURGE_LIMIT: Duration = Duration::from_secs(3);
+
+pub(crate) fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxError> {
+    let Config {
+        store,
+        inventory,
+        payments,
+    } = config;
+    let store = Store::open(&store, "orders", MIGRATIONS);
+    connect(&store, runtime);
+    let inventory = Downstream::new(&INVENTORY, &inventory, runtime.metrics())?;
+    let payments = Downstream::new(&PAYMENTS, &payments, runtime.metrics())?;
+    let tasks = runtime.tasks().clone();
+    let service = Service::new(store, inventory, payments, tasks, Clock::system());
+    forget_old_keys(&service);
+    let inbound = GrpcInbound::new(FILE_DESCRIPTOR_SET)
+        .add(OrdersServiceServer::new(service))
+        .critical("/shop.orders.v1.OrdersService/GetOrder")
+        .critical("/shop.orders.v1.OrdersService/ListOrders");
+    Ok(Inbound::Grpc(inbound))
+}
+
+fn connect(store: &Store, runtime: &Runtime) {
+    let (store, blocker) = (store.clone(), runtime.readiness().register("store"));
+    runtime
+        .tasks()
+        .spawn("store-connect", OnExit::Ignore, async move {
+            store.connect_until_ready().await;
+            blocker.ready();
+        });
+}
+
+fn forget_old_keys(service: &Service) {
+    let (store, clock) = (service.store.clone(), service.clock.clone());
+    service
+        .tasks
+        .spawn("purge-keys", OnExit::Ignore, async move {
+            loop {
+                tokio::time::sleep(PURGE_INTERVAL).await;
+                let before = clock.now().minus(KEYS_KEPT);
+                loop {
+                    match store.purge_keys(before, Deadline::after(PURGE_LIMIT)).await {
+                        Ok(true) => {}
+                        Ok(false) => break,
+                        Err(error) => {
+                            tracing::warn!(%error, "old idempotency keys stay for now");
+                            break;
+                        }
+                    }
+                }
+            }
+        });
+}

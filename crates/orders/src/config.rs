@@ -1,0 +1,25 @@
+//! Settings of orders.
+
+use mesh_client::DownstreamConfig;
+use mesh_config::{Reader, Section};
+use mesh_store::StoreConfig;
+
+use crate::peers::{INVENTORY, PAYMENTS};
+
+/// Where the store and the peers are.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) store: StoreConfig,
+    pub(crate) inventory: DownstreamConfig,
+    pub(crate) payments: DownstreamConfig,
+}
+
+impl Section for Config {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            store: StoreConfig::read(reader, "orders"),
+            inventory: DownstreamConfig::read(reader, &INVENTORY),
+            payments: DownstreamConfig::read(reader, &PAYMENTS),
+        }
+    }
+}
