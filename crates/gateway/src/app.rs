@@ -1,0 +1,44 @@
+//! Puts the gateway together.
+
+use std::{sync::Arc, time::Duration};
+
+use mesh_chassis::{
+    BoxError, Defaults, Process, Runtime,
+    server::{HttpInbound, Inbound},
+};
+
+use crate::{
+    config::{Config, SessionStore},
+    http::{self, App},
+    peers::Peers,
+    session::{Memory, Sessions},
+};
+
+/// The gateway, as a process.
+#[derive(Debug)]
+pub struct Gateway;
+
+impl Process for Gateway {
+    const NAME: &'static str = "gateway";
+    const DEFAULTS: Defaults = Defaults {
+        listen: Some("0.0.0.0:8080"),
+        request_timeout: Duration::from_secs(5),
+        edge: true,
+    };
+    type Config = Config;
+
+    fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxError> {
+        let app = App {
+            peers: Peers::new(&config, runtime.metrics())?,
+            sessions: sessions(config.sessions),
+        };
+        let (router, routes) = http::router(app);
+        Ok(Inbound::Http(HttpInbound::new(router, routes)))
+    }
+}
+
+fn sessions(store: SessionStore) -> Arc<dyn Sessions> {
+    match store {
+        SessionStore::Memory => Arc::new(Memory::new()),
+    }
+}

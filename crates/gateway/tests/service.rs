@@ -1,0 +1,14 @@
+//! The gateway as a whole, behind the real server stack and over real sockets, with orders and inventory faked.
+//!
+//! Every answer that any of these tests gets is also checked against the OpenAPI document (see `service/shop.rs`).
+
+mod service {
+    mod cart;
+    mod catalogue;
+    mod docs;
+    mod fakes;
+    mod hostile;
+    mod orders;
+    mod peers;
+    mod shop;
+}
