@@ -8,6 +8,7 @@ mod index;
 mod live;
 mod log_level;
 mod metrics;
+mod profile;
 mod ready;
 mod serve;
 mod version;
@@ -43,7 +44,12 @@ pub struct Route {
     handle: Handle,
 }
 
-type Handle = fn(Arc<State>, Asked) -> BoxFuture<'static, Answer>;
+#[derive(Debug)]
+enum Handle {
+    Now(fn(&State, &Asked) -> Answer),
+    Later(fn(Arc<State>, Asked) -> BoxFuture<'static, Answer>),
+}
+
 type Answer = Response<Full<Bytes>>;
 
 /// Every admin route; `GET /` shows them.
@@ -52,49 +58,61 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "/",
         about: "this list",
-        handle: index::handle,
+        handle: Handle::Now(index::handle),
     },
     Route {
         method: "GET",
         path: "/healthz",
         about: "200 while the main runtime turns",
-        handle: live::handle,
+        handle: Handle::Now(live::handle),
     },
     Route {
         method: "GET",
         path: "/readyz",
         about: "200 when the process can serve, else 503 and what it waits for",
-        handle: ready::handle,
+        handle: Handle::Now(ready::handle),
     },
     Route {
         method: "GET",
         path: "/metrics",
         about: "metrics, as Prometheus text",
-        handle: metrics::handle,
+        handle: Handle::Later(metrics::handle),
     },
     Route {
         method: "GET",
         path: "/config",
         about: "every setting; secrets are not shown",
-        handle: config_dump::handle,
+        handle: Handle::Now(config_dump::handle),
     },
     Route {
         method: "GET",
         path: "/version",
         about: "name, version and git revision",
-        handle: version::handle,
+        handle: Handle::Now(version::handle),
     },
     Route {
         method: "GET",
         path: "/debug/pprof/",
         about: "the profiles there are",
-        handle: index::profiles,
+        handle: Handle::Now(index::profiles),
+    },
+    Route {
+        method: "GET",
+        path: "/debug/pprof/profile",
+        about: "CPU profile; ?seconds=1 to 60 &frequency=1 to 1000",
+        handle: Handle::Later(profile::cpu),
+    },
+    Route {
+        method: "GET",
+        path: "/debug/pprof/heap",
+        about: "what is allocated now, by where",
+        handle: Handle::Later(profile::heap),
     },
     Route {
         method: "PUT",
         path: "/log-level",
         about: "new RUST_LOG directives as text; from loopback only",
-        handle: log_level::handle,
+        handle: Handle::Now(log_level::handle),
     },
 ];
 
@@ -152,6 +170,7 @@ impl Bound {
 /// A request with its body.
 struct Asked {
     peer: SocketAddr,
+    query: String,
     body: Bytes,
 }
 
@@ -160,48 +179,36 @@ async fn answer<B>(state: Arc<State>, peer: SocketAddr, request: Request<B>) -> 
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>,
 {
-    let route = match find(request.method(), request.uri().path()) {
-        Ok(route) => route,
-        Err(refusal) => return refusal,
+    let method = match *request.method() {
+        // What hyper sends of the answer is its head.
+        Method::HEAD => "GET",
+        ref method => method.as_str(),
     };
-    match Limited::new(request.into_body(), MAX_BODY).collect().await {
-        Ok(body) => {
-            (route.handle)(
-                state,
-                Asked {
-                    peer,
-                    body: body.to_bytes(),
-                },
-            )
-            .await
+    let path = request.uri().path();
+    let Some(route) = ROUTES.iter().find(|route| route.path == path) else {
+        return text(StatusCode::NOT_FOUND, "no such route; GET / lists them\n");
+    };
+    if route.method != method {
+        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "");
+        let allowed = HeaderValue::from_static(route.method);
+        refusal.headers_mut().insert(header::ALLOW, allowed);
+        return refusal;
+    }
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let body = match Limited::new(request.into_body(), MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => {
+            return text(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large or broke off\n",
+            );
         }
-        Err(_) => text(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the body is too large or broke off\n",
-        ),
-    }
-}
-
-fn find(method: &Method, path: &str) -> Result<&'static Route, Answer> {
-    let method = if method == Method::HEAD {
-        "GET"
-    } else {
-        method.as_str()
     };
-    let Some(here) = ROUTES.iter().find(|route| route.path == path) else {
-        return Err(text(
-            StatusCode::NOT_FOUND,
-            "no such route; GET / lists them\n",
-        ));
-    };
-    if here.method == method {
-        return Ok(here);
+    let asked = Asked { peer, query, body };
+    match route.handle {
+        Handle::Now(handle) => handle(&state, &asked),
+        Handle::Later(handle) => handle(state, asked).await,
     }
-    let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "");
-    refusal
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(here.method));
-    Err(refusal)
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {

@@ -42,6 +42,7 @@ mod heartbeat;
 mod lifecycle;
 pub mod metrics;
 mod process;
+mod profile;
 mod readiness;
 mod runtime;
 pub mod server;

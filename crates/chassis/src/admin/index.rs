@@ -1,24 +1,19 @@
 //! `GET /` and `GET /debug/pprof/`: the routes there are.
 
-use std::{fmt::Write, future::ready, sync::Arc};
+use std::fmt::Write;
 
-use futures_util::{FutureExt, future::BoxFuture};
 use http::StatusCode;
 
 use super::{Answer, Asked, ROUTES, State, text};
 
 const PROFILES: &str = "/debug/pprof/";
 
-pub(super) fn handle(state: Arc<State>, _: Asked) -> BoxFuture<'static, Answer> {
-    ready(text(
-        StatusCode::OK,
-        format!("{}\n\n{}", state.name, list("/")),
-    ))
-    .boxed()
+pub(super) fn handle(state: &State, _: &Asked) -> Answer {
+    text(StatusCode::OK, format!("{}\n\n{}", state.name, list("/")))
 }
 
-pub(super) fn profiles(_: Arc<State>, _: Asked) -> BoxFuture<'static, Answer> {
-    ready(text(StatusCode::OK, list(PROFILES))).boxed()
+pub(super) fn profiles(_: &State, _: &Asked) -> Answer {
+    text(StatusCode::OK, list(PROFILES))
 }
 
 /// The routes below `prefix`, one a line.

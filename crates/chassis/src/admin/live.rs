@@ -1,8 +1,7 @@
 //! `GET /healthz`: whether the main runtime still turns. Nothing else: a restart mends nothing else.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use futures_util::{FutureExt, future::BoxFuture};
 use http::StatusCode;
 use mesh_config::format_duration;
 use serde_json::json;
@@ -12,13 +11,12 @@ use super::{Answer, Asked, State, json};
 /// A heart that has not beaten for so long beats no more.
 const STUCK: Duration = Duration::from_secs(10);
 
-pub(super) fn handle(state: Arc<State>, _: Asked) -> BoxFuture<'static, Answer> {
+pub(super) fn handle(state: &State, _: &Asked) -> Answer {
     let age = state.heartbeat.age();
-    ready(if age < STUCK {
+    if age < STUCK {
         json(StatusCode::OK, &json!({"status": "alive"}))
     } else {
         let body = json!({"status": "stuck", "last_heartbeat": format_duration(age)});
         json(StatusCode::SERVICE_UNAVAILABLE, &body)
-    })
-    .boxed()
+    }
 }

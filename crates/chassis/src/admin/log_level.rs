@@ -1,18 +1,11 @@
 //! `PUT /log-level`: other `RUST_LOG` directives until the process ends. From loopback only: who may read is not who may
 //! change.
 
-use std::{future::ready, sync::Arc};
-
-use futures_util::{FutureExt, future::BoxFuture};
 use http::StatusCode;
 
 use super::{Answer, Asked, State, text};
 
-pub(super) fn handle(state: Arc<State>, asked: Asked) -> BoxFuture<'static, Answer> {
-    ready(change(&state, &asked)).boxed()
-}
-
-fn change(state: &State, asked: &Asked) -> Answer {
+pub(super) fn handle(state: &State, asked: &Asked) -> Answer {
     if !asked.peer.ip().to_canonical().is_loopback() {
         return text(StatusCode::FORBIDDEN, "only from loopback\n");
     }
