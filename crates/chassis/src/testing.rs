@@ -44,28 +44,17 @@ impl TestRuntime {
 
     /// Makes spans whatever `policy` says about them.
     #[must_use]
-    pub fn with_policy(policy: Policy) -> Self {
+    pub fn with_policy(mut policy: Policy) -> Self {
         let kept = Arc::new(Kept::default());
-        let spans: Arc<dyn SpanSink> = Arc::clone(&kept) as _;
-        Self::assemble(
-            Policy {
-                spans: Some(spans),
-                ..policy
-            },
-            kept,
-        )
+        policy.spans = Some(Arc::clone(&kept) as _);
+        Self::assemble(policy, kept)
     }
 
     /// As without a collector: makes no spans.
     #[must_use]
-    pub fn without_spans(policy: Policy) -> Self {
-        Self::assemble(
-            Policy {
-                spans: None,
-                ..policy
-            },
-            Arc::default(),
-        )
+    pub fn without_spans(mut policy: Policy) -> Self {
+        policy.spans = None;
+        Self::assemble(policy, Arc::default())
     }
 
     fn assemble(policy: Policy, kept: Arc<Kept>) -> Self {

@@ -1,5 +1,7 @@
 //! A real process, from outside: exit codes, signals, probes. The process is `examples/tiny.rs`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     future::Future,
     io,

@@ -40,7 +40,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 fn write_digits(buffer: &mut Vec<u8>, value: u64, digits: u32) {
     for place in (0..digits).rev() {
-        #[expect(clippy::cast_possible_truncation, reason = "a digit fits a byte")]
         buffer.push(b'0' + (value / 10_u64.pow(place) % 10) as u8);
     }
 }
