@@ -40,7 +40,7 @@ pub(crate) enum Error {
     #[error("too few pieces left of {}", .0.join(", "))]
     OutOfStock(Vec<String>),
     /// Ask again in a moment for the answer.
-    #[error("an earlier request is still at work on this order")]
+    #[error("the order is still being worked on")]
     InProgress,
     /// Nothing: the order is settled.
     #[error("the order is already fulfilled or failed")]

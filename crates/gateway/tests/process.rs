@@ -8,7 +8,7 @@ fn check_config(settings: &[(&str, &str)]) -> Output {
         .env_clear()
         .envs(settings.iter().copied())
         .output()
-        .unwrap()
+        .expect("cargo has built the binary")
 }
 
 #[test]

@@ -230,6 +230,66 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![prop::collection::vec(any::<u8>(), 0..200), spoilt, soup]
 }
 
+/// Paths and queries, from nearly right to nonsense; all can be sent.
+fn targets() -> impl Strategy<Value = String> {
+    let tokens = prop::sample::select(vec![
+        "/",
+        "v1",
+        "products",
+        "cart",
+        "items",
+        "orders",
+        "cancel",
+        "docs",
+        "P-01",
+        ORDER_ID,
+        "..",
+        "%",
+        "%00",
+        "%ff",
+        "%2F",
+        "%25",
+        "~",
+        "*",
+        ":",
+        "{id}",
+        "?",
+        "&",
+        "=",
+        "page_size",
+        "page_token",
+        "1",
+        "-",
+        "+",
+        ";",
+        "%F0%9F",
+    ]);
+    prop::collection::vec(tokens, 0..12).prop_map(|tokens| format!("/{}", tokens.concat()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_path_whatsoever_is_our_fault() {
+    let shop = Shop::open().await;
+    let handle = Handle::current();
+    tokio::task::block_in_place(|| {
+        let config = Config {
+            failure_persistence: None,
+            ..Config::with_cases(300)
+        };
+        TestRunner::new(config)
+            .run(&targets(), |target| {
+                prop_assume!(target.parse::<http::Uri>().is_ok());
+                let status = handle.block_on(shop.get(&target)).status.as_u16();
+                prop_assert!(
+                    matches!(status, 200 | 400 | 404 | 405),
+                    "{target}: {status}"
+                );
+                Ok(())
+            })
+            .unwrap();
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn no_body_whatsoever_is_our_fault() {
     let shop = Shop::open().await;

@@ -14,6 +14,9 @@ use super::{
 
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Makes an answer break the contract.
+type Spoil<T> = fn(&mut T);
+
 /// The RPCs, with what the proto says about codes that not all have.
 const RPCS: [(&str, &[(Code, u16)]); 6] = [
     ("ListProducts", &[(Code::InvalidArgument, 400)]),
@@ -150,7 +153,7 @@ async fn an_order_that_breaks_the_contract_is_502() {
             quantity: 1,
         }])
     };
-    let broken: [(&str, fn(&mut orders::Order)); 10] = [
+    let broken: [(&str, Spoil<orders::Order>); 10] = [
         ("id", |order| order.id = "7".to_owned()),
         ("no id", |order| order.id.clear()),
         ("status", |order| order.status = 0),
@@ -204,7 +207,7 @@ async fn an_order_that_breaks_the_contract_is_502() {
 
 #[tokio::test]
 async fn a_product_that_breaks_the_contract_is_502() {
-    let broken: [fn(&mut inventory::Product); 3] = [
+    let broken: [Spoil<inventory::Product>; 3] = [
         |product| product.price = None,
         |product| product.price.as_mut().unwrap().currency.clear(),
         |product| product.sku.clear(),

@@ -121,68 +121,14 @@ impl Shop {
         );
         let error = answer.status.is_client_error() || answer.status.is_server_error();
         if error && *method != Method::HEAD {
-            assert_eq!(
-                answer.header("content-type"),
-                Some("application/problem+json"),
-                "{what}"
-            );
-            let problem = answer.json();
-            let names: Vec<_> = problem
-                .as_object()
-                .unwrap()
-                .keys()
-                .map(String::as_str)
-                .collect();
-            assert_eq!(
-                names,
-                [
-                    "detail",
-                    "request_id",
-                    "status",
-                    "title",
-                    "trace_id",
-                    "type"
-                ],
-                "{what}"
-            );
-            assert_eq!(problem["status"], answer.status.as_u16(), "{what}");
-            assert_eq!(
-                problem["trace_id"],
-                answer.header("x-trace-id").unwrap(),
-                "{what}"
-            );
-            assert_eq!(
-                problem["request_id"],
-                answer.header("x-request-id").unwrap(),
-                "{what}"
-            );
+            answer.check_problem(&what);
         }
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
-            assert!(
-                answer
-                    .header("retry-after")
-                    .is_some_and(|s| s.parse::<u32>().is_ok()),
-                "{what}"
-            );
+            let retry_after = answer.header("retry-after").unwrap();
+            assert!(retry_after.parse::<u32>().is_ok(), "{what}: {retry_after}");
         }
         if let Some(operation) = self.operation(method, path) {
-            let response = &operation["responses"][answer.status.as_str()];
-            assert!(response.is_object(), "{what}: the document does not say so");
-            let media = answer.header("content-type").unwrap();
-            assert!(response["content"][media].is_object(), "{what}: {media}");
-            for name in [
-                "retry-after",
-                "location",
-                "idempotent-replayed",
-                "set-cookie",
-            ] {
-                let sent = answer.headers.contains_key(name);
-                let mut declared = response["headers"].as_object().unwrap().keys();
-                assert!(
-                    !sent || declared.any(|known| known.eq_ignore_ascii_case(name)),
-                    "{what}: {name}"
-                );
-            }
+            answer.check_documented(operation, &what);
         }
     }
 
@@ -285,6 +231,60 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    fn check_problem(&self, what: &str) {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{what}"
+        );
+        let problem = self.json();
+        let names: Vec<_> = problem.as_object().unwrap().keys().collect();
+        assert_eq!(
+            names,
+            [
+                "detail",
+                "request_id",
+                "status",
+                "title",
+                "trace_id",
+                "type"
+            ],
+            "{what}"
+        );
+        assert_eq!(problem["status"], self.status.as_u16(), "{what}");
+        assert_eq!(
+            problem["trace_id"],
+            self.header("x-trace-id").unwrap(),
+            "{what}"
+        );
+        assert_eq!(
+            problem["request_id"],
+            self.header("x-request-id").unwrap(),
+            "{what}"
+        );
+    }
+
+    /// The document has the status, the media type and the headers.
+    fn check_documented(&self, operation: &Value, what: &str) {
+        let response = &operation["responses"][self.status.as_str()];
+        assert!(response.is_object(), "{what}: the document does not say so");
+        let media = self.header("content-type").unwrap();
+        assert!(response["content"][media].is_object(), "{what}: {media}");
+        for name in [
+            "retry-after",
+            "location",
+            "idempotent-replayed",
+            "set-cookie",
+        ] {
+            let sent = self.headers.contains_key(name);
+            let mut declared = response["headers"].as_object().unwrap().keys();
+            assert!(
+                !sent || declared.any(|known| known.eq_ignore_ascii_case(name)),
+                "{what}: {name}"
+            );
+        }
     }
 
     /// The cookie that was set, ready to be sent back.
