@@ -135,6 +135,7 @@ impl OpenSpan {
             end: SystemTime::now(),
             attributes,
             events: Vec::new(),
+            links: Vec::new(),
             error: (code != Code::Ok).then(|| Cow::Owned(message.to_owned())),
         });
     }

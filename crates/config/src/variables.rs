@@ -107,7 +107,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "MESH_QUEUE_URL",
         of: &["orders", "fulfillment"],
         default: "sqlite://.mesh/queue.db",
-        meaning: "the queue of work, or amqp://…; reserved for the queue, not read yet",
+        meaning: "the queue of work: a file that processes share, or amqp://… of a RabbitMQ; not read yet",
     },
     Variable {
         name: "MESH_TRUST_EDGE_HEADERS",
@@ -131,7 +131,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "MESH_PREFETCH",
         of: &["fulfillment"],
         default: "10",
-        meaning: "messages in hand; reserved for the queue, not read yet",
+        meaning: "messages in hand: the one being worked on and those that wait for it; not read yet",
     },
     Variable {
         name: "MESH_WORK_TIME",

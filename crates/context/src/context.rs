@@ -159,7 +159,12 @@ impl RequestContext {
         let b3 = b3::Outgoing {
             trace_id: inner.trace_id,
             span_id: span,
-            parent: Some(inner.span_id),
+            // The current span itself is written where its work goes on elsewhere: an outbox.
+            parent: if span == inner.span_id {
+                inner.parent
+            } else {
+                Some(inner.span_id)
+            },
             sampled: inner.sampled,
             debug: inner.debug,
             short: false,

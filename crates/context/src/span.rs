@@ -27,6 +27,8 @@ pub struct Span {
     pub attributes: Vec<(&'static str, Value)>,
     /// What happened on the way.
     pub events: Vec<Event>,
+    /// Spans that belong to this one's cause without being its parent: of a message, the span that published it.
+    pub links: Vec<(TraceId, SpanId)>,
     /// Why it failed; `None` leaves the status unset.
     pub error: Option<Cow<'static, str>>,
 }
