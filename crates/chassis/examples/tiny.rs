@@ -1,4 +1,4 @@
-//! The smallest process that shows every part of a life: `tests/process.rs` starts it as a real one.
+//! The smallest process that shows every part of a life: `tests/process` starts it as a real one.
 
 use std::{path::PathBuf, process::ExitCode, sync::mpsc, time::Duration};
 

@@ -26,6 +26,7 @@ use prometheus::Registry;
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Handle},
+    task::JoinHandle,
 };
 
 use self::{export::Export, listen::listen, stop::Stop};
@@ -100,44 +101,24 @@ async fn live<P: Process>(
     } = start;
     let mut signals = Signals::listen(die_with_parent)?;
     let admin = Bound::bind(&chassis.admin)?;
-    let listener = chassis
-        .server
+    let server = chassis.server.as_ref();
+    let listener = server
         .map(|server| listen(server.listen, main))
         .transpose()?;
     announce(P::NAME, &settings, &admin, listener.as_ref());
 
-    let trigger = Trigger::new();
-    let registry = Registry::new();
-    metrics::register(&registry, P::NAME, main)?;
-    let dropped = metrics::spans_dropped(&registry)?;
-    let (spans, export) = Export::start(&chassis.telemetry, dropped)?;
-    let runtime = Runtime::new(Parts {
-        readiness: Readiness::default(),
-        tasks: Tasks::new(main.clone(), trigger.shutdown()),
-        shutdown: trigger.shutdown(),
-        policy: policy(&chassis, spans),
-        registry,
-    });
+    let (runtime, trigger, export) = handles::<P>(&chassis, main)?;
     let starting = runtime.readiness().register(START);
-
-    let heartbeat = Heartbeat::new();
-    runtime
-        .tasks()
-        .spawn("heartbeat", OnExit::ShutDown, heartbeat.clone().beat());
-    let state = admin::State {
-        name: P::NAME,
-        heartbeat,
-        readiness: runtime.readiness().clone(),
-        registry: runtime.metrics().clone(),
-        settings,
-        log_level: logs.level(),
-    };
-    let admin = Handle::current().spawn(admin.serve(state));
-
-    let concurrency = chassis.server.map_or(0, |server| server.concurrency);
+    let admin = answer_probes::<P>(admin, &runtime, settings, &logs);
+    let concurrency = server.map_or(0, |server| server.concurrency);
     let parts = server_parts(&runtime, concurrency, Arc::new(logs.access()));
-    let mut serving = build::<P>(own, &runtime, listener, parts, main).await?;
+    let mut serving = tokio::select! {
+        built = build::<P>(own, &runtime, listener, parts, main) => built?,
+        _ = signals.first() => return Ok(ExitCode::SUCCESS),
+    };
     starting.ready();
+    Handle::current().spawn(say_ready(runtime.readiness().clone()));
+
     let reason = serving.until_end(&mut signals, runtime.tasks()).await;
     let stop = Stop {
         runtime,
@@ -148,6 +129,48 @@ async fn live<P: Process>(
         logs,
     };
     Ok(stop.run(reason, serving, signals).await)
+}
+
+/// What the business gets, and what moves it on and flushes it in the end.
+fn handles<P: Process>(
+    chassis: &ChassisConfig,
+    main: &Handle,
+) -> Result<(Runtime, Trigger, Export), StartError> {
+    let trigger = Trigger::new();
+    let registry = Registry::new();
+    metrics::register(&registry, P::NAME, main)?;
+    let dropped = metrics::spans_dropped(&registry)?;
+    let (spans, export) = Export::start(&chassis.telemetry, dropped)?;
+    let runtime = Runtime::new(Parts {
+        readiness: Readiness::default(),
+        tasks: Tasks::new(main.clone(), trigger.shutdown()),
+        shutdown: trigger.shutdown(),
+        policy: policy(chassis, spans),
+        registry,
+    });
+    Ok((runtime, trigger, export))
+}
+
+/// From here on the admin listener answers, on the current runtime; the heart it listens to beats on the main one.
+fn answer_probes<P: Process>(
+    admin: Bound,
+    runtime: &Runtime,
+    settings: Settings,
+    logs: &Logs,
+) -> JoinHandle<io::Result<()>> {
+    let heartbeat = Heartbeat::new();
+    let beating = heartbeat.clone().beat();
+    runtime
+        .tasks()
+        .spawn("heartbeat", OnExit::ShutDown, beating);
+    Handle::current().spawn(admin.serve(admin::State {
+        name: P::NAME,
+        heartbeat,
+        readiness: runtime.readiness().clone(),
+        registry: runtime.metrics().clone(),
+        settings,
+        log_level: logs.level(),
+    }))
 }
 
 fn policy(chassis: &ChassisConfig, spans: Option<Arc<dyn SpanSink>>) -> Policy {
@@ -195,7 +218,7 @@ async fn build<P: Process>(
     Ok(Serving(server.map(|server| main.spawn(server.serve()))))
 }
 
-/// Style 11.5: printed once at start, as `GET /config` shows it.
+/// Where it listens, and every setting as `GET /config` shows it.
 fn announce(name: &str, settings: &Settings, admin: &Bound, listener: Option<&TcpListener>) {
     let settings: Vec<String> = settings
         .iter()
@@ -212,6 +235,16 @@ fn announce(name: &str, settings: &Settings, admin: &Bound, listener: Option<&Tc
     );
 }
 
+/// A process that waits for something says so, and says when it has it.
+async fn say_ready(readiness: Readiness) {
+    let waiting_for = readiness.pending();
+    if !waiting_for.is_empty() {
+        tracing::info!(?waiting_for, "not ready yet");
+        readiness.becomes(true).await;
+    }
+    tracing::info!("ready");
+}
+
 /// Why the process ends.
 #[derive(Debug)]
 enum Reason {
@@ -223,7 +256,7 @@ enum Reason {
 
 /// The server at work; nothing for a process without listener.
 #[derive(Debug)]
-struct Serving(Option<tokio::task::JoinHandle<Drained>>);
+struct Serving(Option<JoinHandle<Drained>>);
 
 impl Serving {
     async fn until_end(&mut self, signals: &mut Signals, tasks: &Tasks) -> Reason {

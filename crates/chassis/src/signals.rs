@@ -1,6 +1,7 @@
 //! What asks the process to end: SIGTERM, SIGINT, or the end of the parent that started it.
 
 use std::{
+    future::pending,
     io::{self, Read},
     thread,
 };
@@ -34,18 +35,20 @@ impl Signals {
         })
     }
 
-    /// The first reason to end.
+    /// The first reason to end. Nothing is lost when it is dropped.
     pub(crate) async fn first(&mut self) -> &'static str {
-        let parent = self.parent.take();
-        let parent_gone = async move {
-            match parent {
-                Some(parent) => drop(parent.await),
-                None => std::future::pending().await,
-            }
-        };
+        let Self {
+            terminate,
+            interrupt,
+            parent,
+            received,
+        } = self;
         tokio::select! {
-            name = self.next() => name,
-            () = parent_gone => "end of the parent",
+            name = next(terminate, interrupt) => {
+                *received = true;
+                name
+            }
+            () = gone(parent) => "end of the parent",
         }
     }
 
@@ -53,19 +56,25 @@ impl Signals {
     /// asked once.
     pub(crate) async fn second(&mut self) -> &'static str {
         if !self.received {
-            self.next().await;
+            next(&mut self.terminate, &mut self.interrupt).await;
         }
-        self.next().await
+        next(&mut self.terminate, &mut self.interrupt).await
     }
+}
 
-    async fn next(&mut self) -> &'static str {
-        let name = tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        };
-        self.received = true;
-        name
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     }
+}
+
+async fn gone(parent: &mut Option<oneshot::Receiver<()>>) {
+    match parent {
+        Some(end) => drop(end.await),
+        None => pending().await,
+    }
+    *parent = None;
 }
 
 /// Reads standard input on a thread of its own until it ends; tokio's stdin would keep the runtime from ending.

@@ -64,6 +64,52 @@ pub(crate) fn line(format: &Format, time: SystemTime, entry: &AccessEntry<'_>) -
     if !grpc_status.is_empty() {
         line.text("grpc_status", grpc_status);
     }
-    line.bare("duration", format_args!("{:.6}", duration.as_secs_f64()));
+    let (seconds, micros) = (duration.as_secs(), duration.subsec_micros());
+    line.bare("duration", format_args!("{seconds}.{micros:06}"));
     line.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mesh_context::{Policy, accept};
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_line_with_the_ids_that_find_it_elsewhere() {
+        let policy = Policy::inside(Duration::from_secs(1));
+        let context = accept(&http::HeaderMap::new(), &policy).context;
+        let mut entry = AccessEntry {
+            context: &context,
+            method: "POST",
+            route: "/shop.orders.v1.OrdersService/PlaceOrder",
+            status: 200,
+            grpc_status: "DEADLINE_EXCEEDED",
+            duration: Duration::from_micros(4_600_007),
+        };
+        let format = Format::json("orders");
+        let written = line(&format, SystemTime::now(), &entry);
+        let written: Value = serde_json::from_slice(&written).unwrap();
+        for (key, value) in [
+            ("level", Value::from("INFO")),
+            ("service", Value::from("orders")),
+            ("trace_id", Value::from(context.trace_id().to_string())),
+            ("span_id", Value::from(context.span_id().to_string())),
+            ("request_id", Value::from(context.request_id().to_string())),
+            ("method", Value::from("POST")),
+            ("route", Value::from(entry.route)),
+            ("status", Value::from(200)),
+            ("grpc_status", Value::from("DEADLINE_EXCEEDED")),
+            ("duration", Value::from(4.600_007)),
+        ] {
+            assert_eq!(written[key], value, "{key}");
+        }
+        entry.grpc_status = "";
+        let plain = line(&format, SystemTime::now(), &entry);
+        let plain: Value = serde_json::from_slice(&plain).unwrap();
+        assert_eq!(plain.get("grpc_status"), None);
+    }
 }
