@@ -1,1 +1,7 @@
-fn main() {}
+//! The command people type.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mesh::main()
+}

@@ -1,0 +1,127 @@
+//! What one reads when the mesh is up: where everything is, and what to try.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use mesh_inventory::EXAMPLE_SKU;
+
+use crate::{
+    folder::Entry,
+    process::{Process, ReplicaId},
+    terminal::{Ink, Palette},
+    view::{View, seconds},
+};
+
+/// Table and hints, for a mesh that took so long to start.
+pub(crate) fn mesh(view: &View, took: Duration, palette: Palette) -> String {
+    let entries: Vec<Entry> = view
+        .iter()
+        .filter_map(|(id, status)| status.entry(*id))
+        .collect();
+    let mut text = format!("\nThe mesh is ready after {}.\n\n", seconds(took));
+    text.push_str(&table(&entries, palette));
+    let gateway = view
+        .get(&ReplicaId::first(Process::Gateway))
+        .and_then(|status| status.process);
+    if let Some((_, addresses)) = gateway {
+        text.push_str(&hints(addresses.listen, addresses.admin, palette));
+    }
+    text.push_str("\nMore replicas: cargo mesh scale orders=2    Stop: Ctrl-C\n");
+    text
+}
+
+fn table(entries: &[Entry], palette: Palette) -> String {
+    let header = ["process", "serves", "health, metrics", "pid"].map(ToOwned::to_owned);
+    let rows: Vec<[String; 4]> = std::iter::once(header)
+        .chain(entries.iter().map(row))
+        .collect();
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        let mut line = String::from(" ");
+        for (column, cell) in row.iter().enumerate() {
+            let width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+            let _infallible = write!(line, " {cell:<width$} ");
+        }
+        let ink = if index == 0 { Ink::Faint } else { Ink::Strong };
+        let _infallible = writeln!(text, "{}", palette.paint(ink, line.trim_end()));
+    }
+    text
+}
+
+fn row(entry: &Entry) -> [String; 4] {
+    let http = entry.http.map(|address| format!("http://{address}"));
+    let grpc = entry.grpc.map(|address| format!("grpc://{address}"));
+    [
+        entry.name.clone(),
+        http.or(grpc).unwrap_or_default(),
+        format!("http://{}", entry.admin),
+        entry.pid.to_string(),
+    ]
+}
+
+fn hints(gateway: SocketAddr, admin: SocketAddr, palette: Palette) -> String {
+    let order = palette.paint(Ink::Strong, &order_line(gateway, unused_key()));
+    format!(
+        "\nPlace an order (the same line again gives the same answer, and charges nothing):\n\n  {order}\n\n\
+         Other payment tokens: tok_declined, tok_slow, tok_silent\n\n\
+         Products: http://{gateway}/v1/products    API: http://{gateway}/docs    Admin: http://{admin}/"
+    )
+}
+
+/// One line for the shell.
+fn order_line(gateway: SocketAddr, key: u128) -> String {
+    let body =
+        format!(r#"{{"items":[{{"sku":"{EXAMPLE_SKU}","quantity":1}}],"payment_token":"tok_ok"}}"#);
+    format!(
+        "curl -i http://{gateway}/v1/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: try-{key}' -d '{body}'"
+    )
+}
+
+/// Another mesh in this folder had another, and this one may remember it.
+fn unused_key() -> u128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_are_aligned() {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let entries = [
+            Entry {
+                name: "gateway".to_owned(),
+                pid: 7,
+                http: Some(loopback(8080)),
+                grpc: None,
+                admin: loopback(9461),
+            },
+            Entry {
+                name: "inventory".to_owned(),
+                pid: 12345,
+                http: None,
+                grpc: Some(loopback(50052)),
+                admin: loopback(9463),
+            },
+        ];
+        let expected = "  process    serves                  health, metrics        pid\n  \
+                        gateway    http://127.0.0.1:8080   http://127.0.0.1:9461  7\n  \
+                        inventory  grpc://127.0.0.1:50052  http://127.0.0.1:9463  12345\n";
+        assert_eq!(table(&entries, Palette { on: false }), expected);
+    }
+
+    #[test]
+    fn the_order_can_be_pasted_into_a_shell() {
+        let line = order_line(SocketAddr::from(([127, 0, 0, 1], 8080)), 5);
+        assert_eq!(
+            line,
+            r#"curl -i http://127.0.0.1:8080/v1/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: try-5' -d '{"items":[{"sku":"apron","quantity":1}],"payment_token":"tok_ok"}'"#
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! The command line.
+
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{ports::MAX_OFFSET, process::Process};
+
+/// More replicas of one process than a laptop has use for.
+const MAX_REPLICAS: u32 = 50;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "mesh",
+    version,
+    about = "A shop made of small services: all of them, or any one",
+    arg_required_else_help = true,
+    after_help = "Start with `cargo mesh up`; it says what to try next. The README lists every setting."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole mesh on this machine until Ctrl-C
+    Up(UpArgs),
+    /// Run one process in the foreground, from the environment alone
+    Run(RunArgs),
+    /// Change the number of replicas of a process while the mesh runs
+    Scale(ScaleArgs),
+    /// Delete what the mesh of this folder has stored (.mesh), without a question
+    Reset,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every process is an OS process of its own, on loopback. The environment reaches all of them.
+The state is kept in .mesh in this folder: a mesh that starts again finds its orders; `mesh reset` deletes them.
+
+Examples:
+  cargo mesh up
+  cargo mesh up --port-offset 100 --logs errors
+  cargo mesh up --set RUST_LOG=debug --set MESH_SEED_STOCK=5
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 cargo mesh up")]
+pub(crate) struct UpArgs {
+    /// Which log lines of the processes to show
+    #[arg(long, value_enum, default_value_t = LogChoice::All)]
+    pub(crate) logs: LogChoice,
+
+    /// Add N to every port
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_OFFSET)))]
+    pub(crate) port_offset: u16,
+
+    /// Give every process this variable; it beats the environment (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Assignment>,
+
+    /// Start N of this process instead of one (may be repeated); see also `mesh scale`
+    #[arg(long, value_name = "PROCESS=N")]
+    pub(crate) replicas: Vec<ReplicaCount>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Which one
+    pub(crate) process: Process,
+
+    /// Read the settings, print each of them, and exit: 0, or 64 when one cannot be used
+    #[arg(long)]
+    pub(crate) check_config: bool,
+
+    /// End when standard input ends: what `mesh up` holds open for its children
+    #[arg(long, hide = true)]
+    pub(crate) die_with_parent: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScaleArgs {
+    /// For example orders=2
+    #[arg(value_name = "PROCESS=N", required = true)]
+    pub(crate) counts: Vec<ReplicaCount>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogChoice {
+    /// Every line
+    All,
+    /// Errors, and lines that are no log records
+    Errors,
+    /// Nothing; what happens to the processes is still told
+    None,
+}
+
+/// `KEY=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for Assignment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Self {
+                key: key.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err("must be KEY=VALUE, such as RUST_LOG=debug".to_owned()),
+        }
+    }
+}
+
+/// `orders=2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReplicaCount {
+    pub(crate) process: Process,
+    pub(crate) count: u32,
+}
+
+impl FromStr for ReplicaCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, count) = text
+            .split_once('=')
+            .ok_or("must be PROCESS=N, such as orders=2")?;
+        let process = Process::ALL
+            .into_iter()
+            .find(|process| process.name() == name)
+            .ok_or_else(|| {
+                let known = Process::ALL.map(Process::name).join(", ");
+                format!("no process {name:?}: there are {known}")
+            })?;
+        let count = count
+            .parse()
+            .ok()
+            .filter(|count| *count <= MAX_REPLICAS)
+            .ok_or_else(|| format!("{count:?} is not a number from 0 to {MAX_REPLICAS}"))?;
+        Ok(Self { process, count })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn assignments_keep_everything_after_the_first_equals_sign() {
+        let assignment: Assignment = "MESH_STORE_URL=postgres://h/d?a=b".parse().unwrap();
+        assert_eq!(assignment.key, "MESH_STORE_URL");
+        assert_eq!(assignment.value, "postgres://h/d?a=b");
+        assert!("RUST_LOG".parse::<Assignment>().is_err());
+        assert!("=debug".parse::<Assignment>().is_err());
+    }
+
+    #[test]
+    fn replicas_name_a_process_that_exists() {
+        let count: ReplicaCount = "orders=2".parse().unwrap();
+        assert_eq!((count.process, count.count), (Process::Orders, 2));
+        let unknown = "order=2".parse::<ReplicaCount>().unwrap_err();
+        assert!(
+            unknown.contains("gateway, orders, inventory, payments"),
+            "{unknown}"
+        );
+        for bad in ["orders", "orders=", "orders=-1", "orders=51", "orders=two"] {
+            assert!(bad.parse::<ReplicaCount>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The command people type: the whole mesh on one machine, or any one process of it.
+//!
+//! ```text
+//!  mesh up ──► supervisor ──► replica ──► child: `mesh run orders`, an OS process of its own
+//!    │             ▲             │           │
+//!    │     mesh scale (socket)   └─ probe ◄──┤ /readyz
+//!    └──► terminal ◄── output ◄──────────────┘ stdout, stderr
+//! ```
+
+mod announce;
+mod backoff;
+mod check;
+mod child;
+mod cli;
+mod control;
+mod environment;
+mod error;
+mod folder;
+mod launcher;
+mod lines;
+mod logs;
+mod output;
+mod ports;
+mod probe;
+mod process;
+mod record;
+mod replica;
+mod reset;
+mod run;
+mod scale;
+mod signals;
+mod supervisor;
+mod terminal;
+mod up;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    cli::{Cli, Command},
+    error::Error,
+};
+
+/// Reads the command line and does what it says: the whole `main` of the binary.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Up(args) => in_runtime(up::up(args)),
+        Command::Run(args) => return run::run(&args),
+        Command::Scale(args) => in_runtime(scale::scale(args)),
+        Command::Reset => reset::reset(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// One thread is enough: the work is done by the children.
+fn in_runtime(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::io("start the runtime", source))?
+        .block_on(command)
+}

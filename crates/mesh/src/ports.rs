@@ -1,0 +1,98 @@
+//! Which addresses a replica has on loopback.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+};
+
+use crate::process::{Process, ReplicaId};
+
+/// The highest port is 50053.
+pub(crate) const MAX_OFFSET: u16 = u16::MAX - 50053;
+
+/// Offsets that are tried for the advice what to do about a port that is taken.
+const SUGGESTED_OFFSETS: [u16; 5] = [100, 200, 300, 1000, 2000];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Addresses {
+    /// The known ports, shifted: what the first replica of a process has.
+    pub(crate) fn known(process: Process, offset: u16) -> Self {
+        Self {
+            listen: loopback(process.port() + offset),
+            admin: loopback(process.admin_port() + offset),
+        }
+    }
+
+    /// Two ports that are free now. Whoever takes one before the replica does makes that start fail;
+    /// the next start asks anew.
+    pub(crate) fn free() -> io::Result<Self> {
+        let (listen, admin) = (
+            TcpListener::bind(loopback(0))?,
+            TcpListener::bind(loopback(0))?,
+        );
+        Ok(Self {
+            listen: listen.local_addr()?,
+            admin: admin.local_addr()?,
+        })
+    }
+}
+
+/// Those of the known addresses that something else listens on.
+pub(crate) fn taken(processes: &[Process], offset: u16) -> Vec<(ReplicaId, SocketAddr)> {
+    let mut taken = Vec::new();
+    for process in processes {
+        let addresses = Addresses::known(*process, offset);
+        for address in [addresses.listen, addresses.admin] {
+            let bound = TcpListener::bind(address);
+            if bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
+                taken.push((ReplicaId::first(*process), address));
+            }
+        }
+    }
+    taken
+}
+
+/// An offset at which every known port is free, if one of the round ones will do.
+pub(crate) fn free_offset() -> Option<u16> {
+    SUGGESTED_OFFSETS
+        .into_iter()
+        .find(|offset| taken(&Process::ALL, *offset).is_empty())
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_port_fits_at_the_highest_offset() {
+        let highest = Process::ALL
+            .iter()
+            .flat_map(|process| [process.port(), process.admin_port()])
+            .max()
+            .unwrap();
+        assert_eq!(highest.checked_add(MAX_OFFSET), Some(u16::MAX));
+    }
+
+    #[test]
+    fn the_offset_shifts_every_port() {
+        let addresses = Addresses::known(Process::Gateway, 100);
+        assert_eq!(addresses.listen.to_string(), "127.0.0.1:8180");
+        assert_eq!(addresses.admin.to_string(), "127.0.0.1:9561");
+    }
+
+    #[test]
+    fn free_ports_can_be_bound_and_differ() {
+        let addresses = Addresses::free().unwrap();
+        assert_ne!(addresses.listen, addresses.admin);
+        assert_ne!(addresses.listen.port(), 0);
+    }
+}

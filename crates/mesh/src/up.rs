@@ -1,0 +1,218 @@
+//! `mesh up`: the whole mesh, from the first check to the last goodbye.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use mesh_config::Env;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, interval, sleep},
+};
+
+use crate::{
+    announce, check,
+    cli::{ReplicaCount, UpArgs},
+    control::Control,
+    environment::Environment,
+    error::Error,
+    folder::Folder,
+    launcher::Launcher,
+    ports,
+    process::{Process, ReplicaId},
+    signals::Signals,
+    supervisor::{Handle, Supervisor},
+    terminal::Terminal,
+    view::{Phase, View, seconds},
+};
+
+/// For the children of a mesh that was killed to end.
+const PORTS_LIMIT: Duration = Duration::from_secs(2);
+
+/// A mesh that waits for a database is published as it is, so that others can see what it waits for.
+const PUBLISH_AFTER: Duration = Duration::from_secs(10);
+
+/// The status line moves so often.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Where there is no status line, a mesh that is not ready says so every so many ticks.
+const REMIND_TICKS: u64 = 50;
+
+/// For a terminal that is slow with the last lines.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// How many of each process.
+type Counts = BTreeMap<Process, u32>;
+
+pub(crate) async fn up(args: UpArgs) -> Result<(), Error> {
+    let mut signals = Signals::new().map_err(|source| Error::io("wait for signals", source))?;
+    let folder = Folder::here();
+    let _lock = folder.lock()?;
+    let launcher = launcher(&args)?;
+    let counts = counts(&args.replicas);
+    tokio::select! {
+        checked = checks(&launcher, &counts) => checked?,
+        () = signals.next() => return Ok(()),
+    }
+
+    let terminal = launcher.terminal.clone();
+    let control = Control::bind(&folder.control_socket())?;
+    let (supervisor, handle) = Supervisor::new(launcher, folder.mesh_file());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(supervisor.run());
+    let control = tasks.spawn(control.serve(handle.clone()));
+
+    let outcome = tokio::select! {
+        failed = serve(&handle, &counts, &terminal) => failed,
+        () = signals.next() => Ok(()),
+    };
+    control.abort();
+    stop(&handle, &mut signals, &terminal).await;
+    let removed = folder.stop_publishing();
+    terminal.flush(FLUSH_LIMIT).await;
+    outcome.and(removed)
+}
+
+fn launcher(args: &UpArgs) -> Result<Launcher, Error> {
+    // Asked once: the file may be replaced while we run, by the next build.
+    let program: PathBuf =
+        std::env::current_exe().map_err(|source| Error::io("find this program", source))?;
+    Ok(Launcher {
+        program,
+        arguments: Vec::new(),
+        environment: Environment::new(&Env, &args.set, args.port_offset)?,
+        port_offset: args.port_offset,
+        logs: args.logs,
+        terminal: Terminal::stdout(&Env)
+            .map_err(|source| Error::io("start the output thread", source))?,
+    })
+}
+
+/// One of each, unless told otherwise.
+fn counts(replicas: &[ReplicaCount]) -> Counts {
+    let one_each = Process::ALL.map(|process| (process, 1));
+    let told = replicas.iter().map(|told| (told.process, told.count));
+    one_each.into_iter().chain(told).collect()
+}
+
+/// What can be known to go wrong before anything is started.
+async fn checks(launcher: &Launcher, counts: &Counts) -> Result<(), Error> {
+    check::settings(launcher).await?;
+    let started: Vec<Process> = counts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(process, _)| *process)
+        .collect();
+    let deadline = Instant::now() + PORTS_LIMIT;
+    loop {
+        let taken = ports::taken(&started, launcher.port_offset);
+        if taken.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Error::PortsTaken {
+                taken,
+                free_offset: ports::free_offset(),
+            });
+        }
+        sleep(TICK).await;
+    }
+}
+
+/// Starts everything and goes on until somebody stops it; returns only if it could not start.
+async fn serve(handle: &Handle, counts: &Counts, terminal: &Terminal) -> Result<(), Error> {
+    let begun = Instant::now();
+    let names: Vec<&str> = counts.keys().map(|process| process.name()).collect();
+    terminal.say(format!("starting {}", names.join(", ")));
+    for (process, count) in counts {
+        handle.scale(*process, *count).await;
+    }
+    tokio::select! {
+        started = started(handle) => started?,
+        never = show_start(handle, terminal, begun) => match never {},
+    }
+    terminal.status("");
+    handle.publish().await;
+    let view = handle.view().borrow().clone();
+    terminal.say(announce::mesh(&view, begun.elapsed(), terminal.palette()));
+    std::future::pending().await
+}
+
+/// Waits until all are ready, or one could not start.
+async fn started(handle: &Handle) -> Result<(), Error> {
+    let all_ready = |view: &View| view.values().all(|status| status.phase == Phase::Ready);
+    let one_failed = |view: &View| view.values().any(|status| status.failure.is_some());
+    handle
+        .until(|view| all_ready(view) || one_failed(view))
+        .await;
+    let watched = handle.view();
+    let failure = watched
+        .borrow()
+        .iter()
+        .find_map(|(id, status)| Some((*id, status.failure.clone()?)));
+    match failure {
+        Some((id, death)) => Err(Error::Start {
+            name: id.to_string(),
+            reason: death.reason,
+            last_lines: death.last_lines,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Keeps people informed while the mesh starts.
+async fn show_start(
+    handle: &Handle,
+    terminal: &Terminal,
+    begun: Instant,
+) -> std::convert::Infallible {
+    let mut ticks = interval(TICK);
+    let mut tick = 0;
+    loop {
+        ticks.tick().await;
+        tick += 1;
+        if begun.elapsed() > PUBLISH_AFTER {
+            handle.publish().await;
+        }
+        let text = format!(
+            "starting for {}: {}",
+            seconds(begun.elapsed()),
+            unready(&handle.view().borrow())
+        );
+        if terminal.is_live() {
+            terminal.status(&text);
+        } else if tick % REMIND_TICKS == 0 {
+            terminal.say(text);
+        }
+    }
+}
+
+/// Who is not ready, and why.
+fn unready(view: &View) -> String {
+    let unready: Vec<String> = view
+        .iter()
+        .filter(|(_, status)| status.phase != Phase::Ready)
+        .map(|(id, status)| format!("{id} {}", status.phase))
+        .collect();
+    unready.join(", ")
+}
+
+/// Stops callers before those they call; at the second signal everything at once.
+async fn stop(handle: &Handle, signals: &mut Signals, terminal: &Terminal) {
+    terminal.status("");
+    terminal.say("stopping (once more: at once)");
+    let in_order = async {
+        for processes in Process::STOP_ORDER {
+            for process in processes {
+                handle.scale(*process, 0).await;
+            }
+            let is_one_of = |id: &ReplicaId| processes.contains(&id.process);
+            handle.until(|view| !view.keys().any(is_one_of)).await;
+        }
+    };
+    tokio::select! {
+        () = in_order => {}
+        () = signals.next() => {
+            handle.kill_all().await;
+            handle.until(View::is_empty).await;
+        }
+    }
+}

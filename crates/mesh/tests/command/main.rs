@@ -1,0 +1,9 @@
+//! The `mesh` command as people use it: the real binary, real processes, each mesh in a folder and on ports of its own.
+
+#![cfg(test)]
+
+mod crash;
+mod harness;
+mod refusals;
+mod scale;
+mod up;
