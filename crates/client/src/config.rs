@@ -38,7 +38,7 @@ impl DownstreamConfig {
             .map(|call| call.cap)
             .max()
             .unwrap_or_default();
-        let limit = reader.count("MESH_CONCURRENCY_LIMIT", CONCURRENCY_LIMIT, 1..=1_000_000);
+        let limit = reader.count("MESH_CONCURRENCY_LIMIT", CONCURRENCY_LIMIT, 1..=100_000);
         Self {
             url: reader.parsed(url, &default, parse_url).unwrap_or_default(),
             timeout: reader.duration(timeout, largest),
