@@ -84,23 +84,31 @@ mod tests {
         }
     }
 
+    /// How work that never ends, ends within `limit`, and after how many milliseconds.
+    async fn end(limit: Limit) -> (Error, u128) {
+        let begun = Instant::now();
+        let forever = std::future::pending::<Result<(), sqlx::Error>>();
+        let error = limit.bound(forever).await.unwrap_err().into();
+        (error, begun.elapsed().as_millis())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn work_that_never_ends_is_the_stores_fault_only_while_the_request_has_time() {
-        let short = Limit::new(Deadline::after(Duration::from_millis(500)));
-        let long = Limit::new(Deadline::after(Duration::from_secs(60)));
-        let forever = || std::future::pending::<Result<(), sqlx::Error>>();
-        let end = |result: Result<(), sqlx::Error>| Error::from(result.unwrap_err());
+        let of = |millis| Limit::new(Deadline::after(Duration::from_millis(millis)));
+        assert!(matches!(end(of(500)).await, (Error::DeadlineExceeded, 500)));
         assert!(matches!(
-            end(short.bound(forever()).await),
-            Error::DeadlineExceeded
+            end(of(60_000)).await,
+            (Error::Unavailable { .. }, 3_000)
         ));
+        let connecting = of(60_000).at_most(Duration::from_secs(1));
         assert!(matches!(
-            end(long.bound(forever()).await),
-            Error::Unavailable { .. }
+            end(connecting).await,
+            (Error::Unavailable { .. }, 1_000)
         ));
+        let connecting = of(500).at_most(Duration::from_secs(1));
         assert!(matches!(
-            end(short.at_most(Duration::ZERO).bound(forever()).await),
-            Error::DeadlineExceeded
+            end(connecting).await,
+            (Error::DeadlineExceeded, 500)
         ));
     }
 }

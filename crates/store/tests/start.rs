@@ -9,7 +9,11 @@ use sqlx::{
     Row as _, SqlSafeStr as _,
     migrate::{Migration, MigrationType, Migrator},
 };
-use tokio::{net::TcpListener, task::JoinSet, time::Instant};
+use tokio::{
+    net::TcpListener,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
 fn migration(version: i64, sql: &'static str) -> Migration {
     Migration::new(
@@ -185,4 +189,33 @@ async fn a_server_that_says_nothing_costs_no_more_than_the_request_has() {
     let error = store.prepare().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert!(!format!("{error} {error:?} {store:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn statements_given_up_while_they_wait_free_their_connections_at_once() {
+    let store = testing::prepared(&testing::postgres().await, "orders", migrator(2)).await;
+    let update = "UPDATE item SET size = 1";
+    let mut holder = store.begin(soon()).await.unwrap();
+    sqlx::query(update).execute(&mut *holder).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..7 {
+        let mut tx = store.begin(soon()).await.unwrap();
+        let given_up = timeout(
+            Duration::from_millis(20),
+            sqlx::query(update).execute(&mut *tx),
+        )
+        .await;
+        assert!(given_up.is_err(), "the row is held");
+        waiting.push(tx);
+    }
+    drop(waiting);
+    let mut again = Vec::new();
+    for _ in 0..7 {
+        again.push(
+            store
+                .begin(Deadline::after(Duration::from_millis(500)))
+                .await
+                .unwrap(),
+        );
+    }
 }
