@@ -12,7 +12,7 @@ use std::{
 
 use mesh_context::Deadline;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
@@ -72,10 +72,10 @@ impl Admission {
     /// Room at once. Never overtakes those who wait: a permit given back is theirs.
     pub(crate) fn enter(&self, class: Class) -> Option<Permit> {
         let normal = match self.normal_for(class) {
-            Some(normal) => Some(taken(Arc::clone(normal).try_acquire_owned())?),
+            Some(normal) => Some(Arc::clone(normal).try_acquire_owned().ok()?),
             None => None,
         };
-        let all = taken(Arc::clone(&self.all).try_acquire_owned())?;
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         Some(Permit {
             _normal: normal,
             _all: all,
@@ -148,10 +148,6 @@ impl Drop for Place {
             state.filled = None;
         }
     }
-}
-
-fn taken(permit: Result<OwnedSemaphorePermit, TryAcquireError>) -> Option<OwnedSemaphorePermit> {
-    permit.ok()
 }
 
 async fn acquired(semaphore: Arc<Semaphore>) -> OwnedSemaphorePermit {

@@ -82,6 +82,10 @@ impl GrpcInbound {
 
     /// Answers for `service`, a generated server.
     #[must_use]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it adds to a list, nothing is summed"
+    )]
     pub fn add<S: Generated>(mut self, service: S) -> Self {
         self.services.push((S::NAME, Box::new(service)));
         self

@@ -134,6 +134,7 @@ mod tests {
         let series = metrics.series("POST", "/a.B/C");
         series.observe(200, Some(Code::Ok), Duration::from_millis(2));
         series.observe(200, Some(Code::Ok), Duration::from_millis(2));
+        series.observe(200, Some(Code::Cancelled), Duration::ZERO);
         series.observe(499, Some(Code::Cancelled), Duration::ZERO);
         series.observe(404, None, Duration::ZERO);
         series.observe(418, None, Duration::ZERO);
@@ -142,10 +143,11 @@ mod tests {
             metrics.requests.with_label_values(&labels).get()
         };
         assert_eq!(count("200", "OK"), 2);
+        assert_eq!(count("200", "CANCELLED"), 1);
         assert_eq!(count("499", "CANCELLED"), 1);
         assert_eq!(count("404", ""), 1);
         assert_eq!(count("418", ""), 1);
-        assert_eq!(series.duration.get_sample_count(), 5);
+        assert_eq!(series.duration.get_sample_count(), 6);
     }
 
     #[test]

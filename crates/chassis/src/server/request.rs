@@ -279,9 +279,10 @@ fn written<RB: Body>(
     record: Record,
 ) -> Response<ResponseBody<RB>> {
     // An answer to HEAD has the head of one with a body, and none.
-    let text = match record.verb() == Verb::of(&Method::HEAD) {
-        true => Bytes::new(),
-        false => text,
+    let text = if record.verb() == Verb::of(&Method::HEAD) {
+        Bytes::new()
+    } else {
+        text
     };
     sent(response, record, |record| ResponseBody::text(text, record))
 }

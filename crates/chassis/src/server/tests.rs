@@ -25,6 +25,7 @@ struct Running {
     server: JoinSet<Drained>,
     trigger: Trigger,
     readiness: Readiness,
+    kept: Arc<fixtures::Kept>,
 }
 
 impl Running {
@@ -32,11 +33,12 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (trigger, readiness) = (Trigger::new(), Readiness::default());
+        let kept = Arc::new(fixtures::Kept::default());
         let parts = ServerParts {
             policy: Policy::inside(Duration::from_secs(5)),
             concurrency: 10,
             registry: prometheus::Registry::new(),
-            access_log: Arc::new(fixtures::Kept::default()),
+            access_log: Arc::clone(&kept) as _,
             readiness: readiness.clone(),
             shutdown: trigger.shutdown(),
         };
@@ -47,6 +49,7 @@ impl Running {
             server,
             trigger,
             readiness,
+            kept,
         }
     }
 
@@ -155,6 +158,10 @@ async fn grpc_health_follows_readiness_and_strangers_are_unimplemented() {
         .unary(tonic::Request::new(whole()), path, codec)
         .await;
     assert_eq!(answer.unwrap_err().code(), Code::Unimplemented);
+
+    let lines = running.kept.lines.lock().unwrap().clone();
+    assert!(lines[0].starts_with("POST /grpc.health.v1.Health/Check 200 OK"));
+    assert!(lines[2].starts_with("POST unmatched 200 UNIMPLEMENTED"));
 
     // A watch never ends of itself, and must not keep the process.
     running.trigger.drain();

@@ -157,6 +157,15 @@ async fn an_unanswered_ping_ends_an_http_2_connection_after_fifteen_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn http_2_headers_that_do_not_end_are_found_by_the_ping() {
+    // HEADERS on stream 1 without END_HEADERS; no frame but CONTINUATION may follow, so no ping can be answered.
+    let half = [HELLO, b"\0\0\x01\x01\0\0\0\0\x01\x83"].concat();
+    let mut served = Served::new(Protocol::Grpc);
+    served.say(&half).await;
+    assert_eq!(served.rest().await.1, PING_EVERY + PING_ANSWER);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stalled_body_ends_with_the_requests_time() {
     let mut served = Served::new(Protocol::Http);
     served
@@ -301,6 +310,22 @@ async fn a_request_for_no_host_or_for_two_is_400() {
         let (answer, _) = served.rest().await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{hosts:?} {answer}");
         assert!(answer.contains("x-request-id") && answer.contains("application/problem+json"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_routers_own_errors_are_whole_problems() {
+    for (line, status) in [("GET /nowhere", "404"), ("DELETE /orders", "405")] {
+        let mut served = Served::new(Protocol::Http);
+        let request = format!("{line} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n");
+        served.say(request.as_bytes()).await;
+        let (answer, _) = served.rest().await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+        assert_eq!(head.contains("allow: POST"), status == "405", "{head}");
+        let length = format!("content-length: {}", body.len());
+        assert!(head.contains(&length), "{head}");
+        assert!(body.contains("request_id") && body.ends_with('}'), "{body}");
     }
 }
 
