@@ -281,13 +281,12 @@ impl Record {
     /// # Errors
     /// The event does not fit where the order is; nothing changes.
     pub(crate) fn apply(&mut self, event: Event, now: Timestamp) -> Result<(), OutOfPlace> {
-        let (status, step) =
-            after(self.order.status, self.step, event).ok_or_else(|| OutOfPlace {
-                order: self.order.id,
-                event,
-                status: self.order.status,
-                step: self.step,
-            })?;
+        let (status, step) = after(self.order.status, self.step, event).ok_or(OutOfPlace {
+            order: self.order.id,
+            event,
+            status: self.order.status,
+            step: self.step,
+        })?;
         if (status, step) != (self.order.status, self.step) {
             self.order.updated_at = now;
         }

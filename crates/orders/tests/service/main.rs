@@ -1,5 +1,7 @@
 //! The service over its gRPC methods, with fake peers behind real sockets, on each database.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, and says where")]
+
 mod cancelling;
 mod fakes;
 mod listing;

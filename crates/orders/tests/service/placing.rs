@@ -25,6 +25,7 @@ mesh_store::on_each_database!(
     a_malformed_request_leaves_no_trace,
     a_key_that_is_worked_on_is_not_worked_on_by_another,
     a_holder_that_died_is_taken_over_after_ten_seconds_and_cannot_write_any_more,
+    a_holder_that_was_taken_over_cannot_write_while_its_successor_works,
     of_many_at_once_one_places_the_order,
 );
 
@@ -322,6 +323,25 @@ async fn a_holder_that_died_is_taken_over_after_ten_seconds_and_cannot_write_any
     }
     assert_eq!(world.payments.takings(), 2 * 2797);
     assert_eq!(world.count("SELECT COUNT(*) FROM outbox").await, 2);
+}
+
+async fn a_holder_that_was_taken_over_cannot_write_while_its_successor_works(store: Store) {
+    let world = World::new(store).await;
+    let [first, second] = [Gate::shut(), Gate::shut()];
+    world.script.fail("charge", &[Fault::Wait(first.clone())]);
+    world
+        .script
+        .fail("get_charge", &[Fault::Wait(second.clone())]);
+    let stuck = world.start_placing(order("k", "tok_ok"));
+    world.called("charge", 1).await;
+    world.pass(Duration::from_secs(10));
+    let successor = world.start_placing(order("k", "tok_ok"));
+    world.called("get_charge", 1).await;
+    first.open();
+    assert_eq!(refused(stuck.await.unwrap()).0, Code::Aborted);
+    second.open();
+    expect(successor.await.unwrap(), Outcome::Confirmed, false);
+    assert_eq!(world.payments.takings(), 2797);
 }
 
 async fn of_many_at_once_one_places_the_order(store: Store) {
