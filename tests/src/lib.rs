@@ -1,1 +1,41 @@
-//! Harness of the tests that see the mesh from outside.
+//! The harness of the tests of the whole mesh: it is looked at from outside, through real processes and real sockets.
+//!
+//! ```text
+//!   Http ──► gateway ──► orders ──► inventory, payments        each a process of its own, started by Processes
+//!              │  any peer's address may be a Recorder, which keeps every call and answers as it is told
+//!              └────spans────► Collector        logs of each process: a file, read as JSON lines
+//! ```
+//!
+//! Nothing waits a fixed time: [`eventually`] awaits a condition with a limit and says what it saw last. No port is
+//! fixed: [`Ports`] keeps the ones it gives out until it is dropped. Every process dies with the value that stands for it.
+
+mod collector;
+mod eventually;
+mod grpc;
+mod http;
+mod mesh;
+mod ports;
+mod process;
+mod processes;
+mod recorder;
+mod relay;
+pub mod rpc;
+mod scrape;
+mod shop;
+mod table;
+
+pub use self::{
+    collector::{Collector, SpanRecord},
+    eventually::eventually,
+    grpc::{Called, call},
+    http::{Answer, Http, Request},
+    mesh::{Member, Mesh, MeshBuilder},
+    ports::Ports,
+    process::{Exit, Process},
+    processes::{Processes, ProcessesBuilder},
+    recorder::{Received, Recorder, Reply},
+    relay::Relay,
+    scrape::Metrics,
+    shop::Shop,
+    table::first_column,
+};

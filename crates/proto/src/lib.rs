@@ -13,7 +13,8 @@ macro_rules! package {
         pub mod $name {
             /// Version 1 of the package.
             #[allow(clippy::allow_attributes, reason = "generated code: which lints it trips changes with the generator")]
-            #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, reason = "generated code")]
+            #[allow(clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
+            #[allow(missing_docs, unreachable_pub, unused_qualifications, reason = "generated code")]
             pub mod v1 {
                 include!($file);
             }

@@ -29,7 +29,11 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
         .expect("the folder is readable")
         .map(|entry| {
             let path = entry.expect("the entry is readable").path();
-            let name = path.file_name().expect("it has a name").to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .expect("it has a name")
+                .to_string_lossy()
+                .into_owned();
             (name, fs::read(&path).expect("the file is readable"))
         })
         .collect()
@@ -40,7 +44,10 @@ fn committed_code_is_what_the_protos_say() {
     let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/generated");
     let fresh = tempfile::tempdir().expect("a folder for what is generated");
     generate(fresh.path());
-    #[expect(clippy::disallowed_methods, reason = "a switch of this test alone, not a setting")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a switch of this test alone, not a setting"
+    )]
     if env::var("UPDATE_GENERATED").is_ok() {
         for (name, content) in files(fresh.path()) {
             fs::write(committed.join(name), content).expect("the folder is writable");
@@ -54,5 +61,9 @@ fn committed_code_is_what_the_protos_say() {
             "{name} differs from what its proto gives: run scripts/generate and commit the result"
         );
     }
-    assert_eq!(fresh.len(), committed.len(), "a file in src/generated belongs to no proto: delete it");
+    assert_eq!(
+        fresh.len(),
+        committed.len(),
+        "a file in src/generated belongs to no proto: delete it"
+    );
 }
