@@ -61,7 +61,7 @@ fn number(
     range: RangeInclusive<u32>,
 ) -> Result<u32, String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let Some((_, value)) = pairs.filter(|(key, _)| *key == name).last() else {
+    let Some((_, value)) = pairs.rev().find(|(key, _)| *key == name) else {
         return Ok(default);
     };
     value
