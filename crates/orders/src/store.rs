@@ -3,11 +3,11 @@
 //! Two attempts never write under one key at the same time: every write of an attempt names its holder, and one that was
 //! replaced by another finds no row to change. Whatever belongs together is one transaction.
 
+mod keys;
 mod rows;
 
 use mesh_context::Deadline;
 use mesh_store::{Connection, Store};
-use sqlx::Row as _;
 
 use crate::{
     clock::Timestamp,
@@ -18,6 +18,8 @@ use crate::{
     page::Cursor,
     placement::{Answer, Placement},
 };
+
+pub(crate) use keys::KeyChange;
 
 /// Keys forgotten in one transaction at most.
 const PURGE_BATCH: i64 = 500;
@@ -38,18 +40,6 @@ pub(crate) enum Claim {
     OtherRequest,
 }
 
-/// What becomes of the key in the same transaction.
-#[derive(Debug)]
-pub(crate) enum KeyChange<'a> {
-    /// The attempt goes on, until then at most.
-    Hold(Timestamp),
-    /// The next attempt may begin.
-    Unlock,
-    Final(&'a Answer),
-    /// As if it had never been used.
-    Remove,
-}
-
 impl OrderStore {
     pub(crate) fn new(store: Store) -> Self {
         Self(store)
@@ -67,12 +57,12 @@ impl OrderStore {
     ) -> Result<Claim> {
         let mut tx = self.0.begin(deadline).await?;
         let id = OrderId::random();
-        let claim = if insert_key(&mut tx, lease, placement, id, now).await? {
+        let claim = if keys::insert(&mut tx, lease, placement, id, now).await? {
             let record = begin(id)?;
             insert_order(&mut tx, &record).await?;
             Claim::Taken(record)
         } else {
-            claim_known(&mut tx, lease, placement, now).await?
+            keys::claim_known(&mut tx, lease, placement, now).await?
         };
         tx.commit().await?;
         Ok(claim)
@@ -88,7 +78,7 @@ impl OrderStore {
         deadline: Deadline,
     ) -> Result<()> {
         let mut tx = self.0.begin(deadline).await?;
-        change_key(&mut tx, lease, key).await?;
+        keys::change(&mut tx, lease, key).await?;
         if !update_order(&mut tx, record, Status::Pending).await? {
             return Err(Error::InProgress);
         }
@@ -106,7 +96,7 @@ impl OrderStore {
         deadline: Deadline,
     ) -> Result<()> {
         let mut tx = self.0.begin(deadline).await?;
-        change_key(&mut tx, lease, KeyChange::Remove).await?;
+        keys::change(&mut tx, lease, KeyChange::Remove).await?;
         sqlx::query("DELETE FROM orders WHERE id = $1 AND status = 'pending'")
             .bind(order.to_string())
             .execute(&mut *tx)
@@ -117,7 +107,7 @@ impl OrderStore {
     /// Lets the next attempt begin, if the key is still `lease`'s.
     pub(crate) async fn unlock(&self, lease: &Lease, deadline: Deadline) -> Result<()> {
         let mut tx = self.0.begin(deadline).await?;
-        change_key(&mut tx, lease, KeyChange::Unlock).await?;
+        keys::change(&mut tx, lease, KeyChange::Unlock).await?;
         Ok(tx.commit().await?)
     }
 
@@ -232,100 +222,6 @@ impl OrderStore {
         .await?;
         tx.commit().await?;
         Ok(gone.rows_affected() == PURGE_BATCH.unsigned_abs())
-    }
-}
-
-async fn insert_key(
-    tx: &mut Connection,
-    lease: &Lease,
-    placement: &Placement,
-    order: OrderId,
-    now: Timestamp,
-) -> Result<bool> {
-    let done = sqlx::query(
-        "INSERT INTO idempotency_keys \
-         (key, fingerprint, order_id, state, holder, locked_until, created_at) \
-         VALUES ($1, $2, $3, 'open', $4, $5, $6) ON CONFLICT (key) DO NOTHING",
-    )
-    .bind(&lease.key)
-    .bind(&placement.fingerprint)
-    .bind(order.to_string())
-    .bind(&lease.holder)
-    .bind(Lease::until(now).0)
-    .bind(now.0)
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-async fn claim_known(
-    tx: &mut Connection,
-    lease: &Lease,
-    placement: &Placement,
-    now: Timestamp,
-) -> Result<Claim> {
-    let row =
-        sqlx::query("SELECT fingerprint, order_id, answer FROM idempotency_keys WHERE key = $1")
-            .bind(&lease.key)
-            .fetch_optional(&mut *tx)
-            .await?;
-    let Some(row) = row else {
-        // Given up by its holder since we tried to insert it: the next one may have it.
-        return Ok(Claim::Held);
-    };
-    if row.try_get::<String, _>("fingerprint")? != placement.fingerprint {
-        return Ok(Claim::OtherRequest);
-    }
-    if let Some(answer) = row.try_get::<Option<String>, _>("answer")? {
-        return rows::answer(&answer).map(Claim::Final);
-    }
-    let taken = sqlx::query(
-        "UPDATE idempotency_keys SET holder = $2, locked_until = $3 \
-         WHERE key = $1 AND state = 'open' AND (holder IS NULL OR locked_until <= $4)",
-    )
-    .bind(&lease.key)
-    .bind(&lease.holder)
-    .bind(Lease::until(now).0)
-    .bind(now.0)
-    .execute(&mut *tx)
-    .await?;
-    if taken.rows_affected() == 0 {
-        return Ok(Claim::Held);
-    }
-    let row = sqlx::query(rows::select!("WHERE id = $1"))
-        .bind(row.try_get::<String, _>("order_id")?)
-        .fetch_one(tx)
-        .await?;
-    rows::record(&row).map(Claim::Taken)
-}
-
-/// # Errors
-/// [`Error::InProgress`]: another attempt has the key now.
-async fn change_key(tx: &mut Connection, lease: &Lease, change: KeyChange<'_>) -> Result<()> {
-    let sql = match change {
-        KeyChange::Hold(_) => {
-            "UPDATE idempotency_keys SET locked_until = $3 WHERE key = $1 AND holder = $2"
-        }
-        KeyChange::Unlock => {
-            "UPDATE idempotency_keys SET holder = NULL, locked_until = 0 \
-             WHERE key = $1 AND holder = $2"
-        }
-        KeyChange::Final(_) => {
-            "UPDATE idempotency_keys SET holder = NULL, locked_until = 0, state = 'final', \
-             answer = $3 WHERE key = $1 AND holder = $2"
-        }
-        KeyChange::Remove => "DELETE FROM idempotency_keys WHERE key = $1 AND holder = $2",
-    };
-    let query = sqlx::query(sql).bind(&lease.key).bind(&lease.holder);
-    let query = match change {
-        KeyChange::Hold(until) => query.bind(until.0),
-        KeyChange::Final(answer) => query.bind(rows::answer_text(answer)),
-        KeyChange::Unlock | KeyChange::Remove => query,
-    };
-    if query.execute(tx).await?.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(Error::InProgress)
     }
 }
 
