@@ -15,7 +15,7 @@ use tonic::{Code, Status, body::Body};
 
 use crate::{
     record::Record,
-    refusal::{settled, timeout},
+    refusal::{broken, settled, timeout},
 };
 
 pin_project! {
@@ -96,7 +96,7 @@ impl http_body::Body for CallBody {
             }
             Some(Err(status)) => {
                 *this.finished = true;
-                let code = settled(status.code(), status.message(), *this.deadline);
+                let code = broken(status.code(), *this.deadline);
                 let status = Status::new(code, format!("{}: {}", this.peer, status.message()));
                 this.record.end(code, status.message());
                 Some(Err(status))

@@ -10,7 +10,7 @@ use crate::Peer;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Of the requests a process works on at once (`MESH_CONCURRENCY_LIMIT`), this many in a hundred may wait for one peer, so
 /// that a slow peer leaves room for requests that do not need it.
-const BULKHEAD_PERCENT: u64 = 70;
+const BULKHEAD_PERCENT: u64 = 80;
 /// The chassis's default of `MESH_CONCURRENCY_LIMIT`.
 const CONCURRENCY_LIMIT: u64 = 256;
 
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(config.url, "http://payments:50051");
         assert_eq!(
             (config.timeout, config.max_in_flight),
-            (Duration::from_millis(3400), 7)
+            (Duration::from_millis(3400), 8)
         );
     }
 }

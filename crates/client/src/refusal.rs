@@ -63,9 +63,18 @@ pub(crate) fn transport(peer: &str, error: BoxError, deadline: Deadline) -> Stat
             format!("{peer}: no connection: {reason}"),
         );
     }
-    let status = Status::from_error(error);
-    let code = settled(status.code(), status.message(), deadline);
+    let code = broken(Status::from_error(error).code(), deadline);
     Status::new(code, format!("{peer}: connection broke: {reason}"))
+}
+
+/// The code of a stream or connection that broke on the way. None of these proves that the peer has not done the work, not
+/// even HTTP/2's "enhance your calm", which tonic takes for `RESOURCE_EXHAUSTED`.
+pub(crate) fn broken(code: Code, deadline: Deadline) -> Code {
+    let code = match code {
+        Code::Unknown | Code::Cancelled | Code::ResourceExhausted => Code::Unavailable,
+        code => code,
+    };
+    settled(code, "", deadline)
 }
 
 /// The own timer fired.
@@ -78,6 +87,28 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_connection_proves_nothing() {
+        let (open, gone) = (
+            Deadline::after(Duration::from_secs(1)),
+            Deadline::after(Duration::ZERO),
+        );
+        for code in [
+            Code::Unknown,
+            Code::Cancelled,
+            Code::ResourceExhausted,
+            Code::Unavailable,
+        ] {
+            assert_eq!(broken(code, open), Code::Unavailable, "{code:?}");
+            assert_eq!(broken(code, gone), Code::DeadlineExceeded, "{code:?}");
+        }
+        assert_eq!(
+            broken(Code::Internal, open),
+            Code::Internal,
+            "the peer broke the protocol"
+        );
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_never_goes_up_as_something_a_sidecar_retries() {
