@@ -5,6 +5,7 @@ use std::time::Duration;
 use mesh_chassis::{BoxError, GrpcInbound, Inbound, OnExit, Runtime};
 use mesh_client::Downstream;
 use mesh_context::Deadline;
+use mesh_messaging::{Queue, QueueConfig};
 use mesh_proto::{FILE_DESCRIPTOR_SET, orders::v1::orders_service_server::OrdersServiceServer};
 use mesh_store::Store;
 use sqlx::migrate::Migrator;
@@ -12,7 +13,9 @@ use sqlx::migrate::Migrator;
 use crate::{
     clock::Clock,
     config::Config,
+    metrics::Metrics,
     peers::{INVENTORY, PAYMENTS},
+    relay::Relay,
     service::Service,
 };
 
@@ -27,6 +30,7 @@ const PURGE_LIMIT: Duration = Duration::from_secs(3);
 pub(crate) fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxError> {
     let Config {
         store,
+        queue,
         inventory,
         payments,
     } = config;
@@ -37,6 +41,7 @@ pub(crate) fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxErr
     let tasks = runtime.tasks().clone();
     let service = Service::new(store, inventory, payments, tasks, Clock::system());
     forget_old_keys(&service);
+    relay(&service, &queue, runtime)?;
     let inbound = GrpcInbound::new(FILE_DESCRIPTOR_SET)
         .add(OrdersServiceServer::new(service))
         .critical("/shop.orders.v1.OrdersService/GetOrder")
@@ -52,6 +57,27 @@ fn connect(store: &Store, runtime: &Runtime) {
             store.connect_until_ready().await;
             blocker.ready();
         });
+}
+
+/// Publishes what the service records.
+fn relay(service: &Service, queue: &QueueConfig, runtime: &Runtime) -> Result<(), BoxError> {
+    let (queue, driver) = Queue::open(queue, runtime.policy(), runtime.metrics())?;
+    let tasks = runtime.tasks().clone();
+    tasks.spawn("queue", OnExit::ShutDown, driver.run());
+    let (mut connected, blocker) = (queue.connected(), runtime.readiness().register("queue"));
+    tasks.spawn("queue-connect", OnExit::Ignore, async move {
+        if connected.wait_for(|connected| *connected).await.is_ok() {
+            blocker.ready();
+        }
+    });
+    let relay = Relay {
+        store: service.store.clone(),
+        queue,
+        tasks,
+        clock: service.clock.clone(),
+    };
+    relay.start(Metrics::register(runtime.metrics())?);
+    Ok(())
 }
 
 fn forget_old_keys(service: &Service) {

@@ -69,7 +69,7 @@ impl Service {
         record.order
     }
 
-    async fn find(&self, ctx: &RequestContext, id: OrderId) -> Result<Record> {
+    pub(crate) async fn find(&self, ctx: &RequestContext, id: OrderId) -> Result<Record> {
         let record = self.store.get(id, ctx.deadline()).await?;
         record.ok_or(Error::NotFound)
     }

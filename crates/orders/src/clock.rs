@@ -23,6 +23,12 @@ impl Timestamp {
     pub(crate) fn minus(self, time: Duration) -> Self {
         Self(self.0.saturating_sub(micros(time)))
     }
+
+    /// Nothing when `earlier` is later: clocks of two machines differ.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        let micros = self.0.saturating_sub(earlier.0);
+        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+    }
 }
 
 impl From<SystemTime> for Timestamp {

@@ -2,14 +2,16 @@
 
 use mesh_client::DownstreamConfig;
 use mesh_config::{Reader, Section};
+use mesh_messaging::QueueConfig;
 use mesh_store::StoreConfig;
 
 use crate::peers::{INVENTORY, PAYMENTS};
 
-/// Where the store and the peers are.
+/// Where the store, the queue and the peers are.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) store: StoreConfig,
+    pub(crate) queue: QueueConfig,
     pub(crate) inventory: DownstreamConfig,
     pub(crate) payments: DownstreamConfig,
 }
@@ -18,6 +20,7 @@ impl Section for Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             store: StoreConfig::read(reader, "orders"),
+            queue: QueueConfig::read(reader),
             inventory: DownstreamConfig::read(reader, &INVENTORY),
             payments: DownstreamConfig::read(reader, &PAYMENTS),
         }

@@ -32,6 +32,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Store(#[from] mesh_store::Error),
     #[error(transparent)]
+    Queue(#[from] mesh_messaging::Error),
+    #[error(transparent)]
     OutOfPlace(#[from] order::OutOfPlace),
     #[error("cannot read {what} in the store")]
     Corrupt {
@@ -61,7 +63,9 @@ impl Error {
             Self::InProgress | Self::PaymentOpen => Code::Aborted,
             Self::TooLate(_) => Code::FailedPrecondition,
             Self::Peer(error) => peer_code(error),
-            Self::Store(mesh_store::Error::Unavailable { .. }) => Code::Unavailable,
+            Self::Store(mesh_store::Error::Unavailable { .. }) | Self::Queue(_) => {
+                Code::Unavailable
+            }
             Self::Store(mesh_store::Error::DeadlineExceeded) => Code::DeadlineExceeded,
             Self::Store(mesh_store::Error::Failed { .. })
             | Self::Contract { .. }
@@ -75,6 +79,7 @@ impl Error {
         match self {
             Self::Peer(error) => format!("{}: no answer to work with", error.peer),
             Self::Store(_) => "the store of orders did not answer".to_owned(),
+            Self::Queue(_) => "the queue did not answer".to_owned(),
             Self::Contract { .. } | Self::OutOfPlace(_) | Self::Corrupt { .. } => {
                 "internal error".to_owned()
             }

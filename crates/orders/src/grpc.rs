@@ -6,8 +6,9 @@ use mesh_proto::{
     money::v1::Money,
     orders::v1::{
         self as wire, CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse,
-        ListOrdersRequest, ListOrdersResponse, PlaceOrderRequest, PlaceOrderResponse,
-        orders_service_server::OrdersService, place_order_response,
+        ListOrdersRequest, ListOrdersResponse, MarkFulfilledRequest, MarkFulfilledResponse,
+        PlaceOrderRequest, PlaceOrderResponse, orders_service_server::OrdersService,
+        place_order_response,
     },
 };
 use tonic::{Code, Request, Response, Status};
@@ -80,6 +81,16 @@ impl OrdersService for Service {
                 order: Some(order.into()),
             }),
         )
+    }
+
+    async fn mark_fulfilled(
+        &self,
+        request: Request<MarkFulfilledRequest>,
+    ) -> Result<Response<MarkFulfilledResponse>, Status> {
+        let ctx = context(&request);
+        let MarkFulfilledRequest { id, message_id } = request.into_inner();
+        let marked = Service::mark_fulfilled(self, &ctx, &id, &message_id).await;
+        answer(&ctx, marked.map(|()| MarkFulfilledResponse {}))
     }
 }
 

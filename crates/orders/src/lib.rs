@@ -10,6 +10,8 @@
 //!   payments   Charge               │                 cancelled, refund due
 //!                 ▼                 │                      ▼
 //!   confirmed, answer, outbox ──────┘          payments   Refund
+//!                   │
+//!                   └─► relay ─► queue ─► fulfillment: Commit, MarkFulfilled
 //! ```
 //!
 //! Everything that has to survive a crash is in the store before the next step is taken, so that whoever comes with the
@@ -26,14 +28,17 @@ mod clock;
 mod compensate;
 mod config;
 mod error;
+mod fulfil;
 mod grpc;
 mod hold;
+mod metrics;
 mod order;
 mod outbox;
 mod page;
 mod peers;
 mod place;
 mod placement;
+mod relay;
 mod service;
 mod store;
 

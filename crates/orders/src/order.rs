@@ -10,6 +10,7 @@
 //!  pending    charge    OutcomeUnknown    pending    settle
 //!  pending    settle    as from charge
 //!  confirmed  done      StockReleased     cancelled  done     refund due
+//!  confirmed  done      StockSold         fulfilled  done
 //! ```
 
 use std::{fmt, str::FromStr};
@@ -106,6 +107,8 @@ pub(crate) enum Event {
     OutcomeUnknown,
     /// On its way to be cancelled, and nobody can fulfil it any more.
     StockReleased,
+    /// It is fulfilled, and can be cancelled no more.
+    StockSold,
 }
 
 /// What happened does not fit where the order is.
@@ -145,6 +148,7 @@ fn after(status: Status, step: Step, event: Event) -> Option<(Status, Step)> {
         (Status::Confirmed, Step::Done, Event::StockReleased) => {
             Some((Status::Cancelled, Step::Done))
         }
+        (Status::Confirmed, Step::Done, Event::StockSold) => Some((Status::Fulfilled, Step::Done)),
         _ => None,
     }
 }
@@ -306,6 +310,8 @@ impl Record {
                 self.refund_due_at = Some(now);
                 self.cancel_requested_at = None;
             }
+            // A wish to cancel it came too late.
+            Event::StockSold => self.cancel_requested_at = None,
             Event::Charged | Event::OutcomeUnknown => {}
         }
         if step == Step::Done {
@@ -339,7 +345,7 @@ mod tests {
         Status::Failed,
     ];
     const STEPS: [Step; 4] = [Step::Reserve, Step::Charge, Step::Settle, Step::Done];
-    const EVENTS: [Event; 7] = [
+    const EVENTS: [Event; 8] = [
         Event::Reserved,
         Event::OutOfStock,
         Event::Charged,
@@ -347,6 +353,7 @@ mod tests {
         Event::TokenUnknown,
         Event::OutcomeUnknown,
         Event::StockReleased,
+        Event::StockSold,
     ];
 
     fn record() -> Record {
@@ -392,6 +399,7 @@ mod tests {
             (Pending, Settle, TokenUnknown, Failed, Done),
             (Pending, Settle, OutcomeUnknown, Pending, Settle),
             (Confirmed, Done, StockReleased, Cancelled, Done),
+            (Confirmed, Done, StockSold, Fulfilled, Done),
         ];
         for status in STATUSES {
             for step in STEPS {

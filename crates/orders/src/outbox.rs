@@ -1,16 +1,11 @@
 //! Messages, recorded in the transaction of what they tell of; a relay publishes them.
 
-use std::collections::BTreeMap;
-
-use http::HeaderMap;
 use mesh_context::RequestContext;
-use serde::Serialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use mesh_messaging::{Headers, topology::ROUTING_KEY};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{clock::Timestamp, order::OrderId};
-
-const CONFIRMED: &str = "order.confirmed";
 
 /// A row of the outbox.
 #[derive(Debug)]
@@ -26,58 +21,39 @@ pub(crate) struct Message {
     pub(crate) created_at: Timestamp,
 }
 
-#[derive(Serialize)]
-struct Payload<'a> {
-    id: &'a str,
-    r#type: &'static str,
-    order_id: OrderId,
-    /// RFC 3339, UTC.
-    occurred_at: String,
-}
-
 impl Message {
     /// Tells that an order was confirmed.
     pub(crate) fn confirmed(order: OrderId, ctx: &RequestContext, now: Timestamp) -> Self {
-        let id = Uuid::new_v4().to_string();
-        let payload = Payload {
-            id: &id,
-            r#type: CONFIRMED,
-            order_id: order,
-            occurred_at: rfc3339(now),
+        let message = mesh_messaging::Message {
+            id: Uuid::new_v4().to_string(),
+            kind: ROUTING_KEY.to_owned(),
+            order_id: order.to_string(),
+            occurred_at: time_of(now),
         };
-        let payload = serde_json::to_string(&payload).expect("texts are JSON");
         Self {
-            kind: CONFIRMED,
+            kind: ROUTING_KEY,
             order,
-            payload,
+            payload: String::from_utf8(message.to_json()).expect("JSON is UTF-8"),
             trace_headers: trace_headers(ctx),
             created_at: now,
-            id,
+            id: message.id,
         }
     }
 }
 
 /// What travels with the request, as a JSON object of header names and values.
 pub(crate) fn trace_headers(ctx: &RequestContext) -> String {
-    let mut headers = HeaderMap::new();
-    ctx.write_headers(&mut headers, ctx.span_id());
-    let text: BTreeMap<&str, &str> = headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-        .collect();
-    serde_json::to_string(&text).expect("texts are JSON")
+    Headers::of(ctx).to_json()
 }
 
-fn rfc3339(time: Timestamp) -> String {
+fn time_of(time: Timestamp) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
         .expect("a clock shows a year of four digits")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::BTreeMap, time::Duration};
 
     use mesh_context::Policy;
 

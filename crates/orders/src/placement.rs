@@ -37,6 +37,8 @@ pub(crate) enum Malformed {
     UnknownPaymentToken,
     #[error("not a page token of ours")]
     PageToken,
+    #[error("the id of a message is 1 to 255 characters")]
+    MessageId,
 }
 
 /// A request to place an order. Its lines and its payment token are looked at only when its key is new.

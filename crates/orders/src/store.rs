@@ -4,10 +4,14 @@
 //! replaced by another finds no row to change. Whatever belongs together is one transaction.
 
 mod keys;
+mod outbox;
 mod rows;
+
+use std::sync::Arc;
 
 use mesh_context::Deadline;
 use mesh_store::{Connection, Store};
+use tokio::sync::Notify;
 
 use crate::{
     clock::Timestamp,
@@ -20,13 +24,18 @@ use crate::{
 };
 
 pub(crate) use keys::KeyChange;
+pub(crate) use outbox::Unpublished;
 
 /// Keys forgotten in one transaction at most.
 const PURGE_BATCH: i64 = 500;
 
 /// The store of orders.
 #[derive(Debug, Clone)]
-pub(crate) struct OrderStore(Store);
+pub(crate) struct OrderStore {
+    store: Store,
+    /// Notified when a message was recorded.
+    recorded: Arc<Notify>,
+}
 
 /// What a key says to one who comes with a request.
 #[derive(Debug)]
@@ -42,7 +51,8 @@ pub(crate) enum Claim {
 
 impl OrderStore {
     pub(crate) fn new(store: Store) -> Self {
-        Self(store)
+        let recorded = Arc::default();
+        Self { store, recorded }
     }
 
     /// Looks a key up, and takes it for `lease` where it may be taken: a new one together with the order that `begin`
@@ -55,7 +65,7 @@ impl OrderStore {
         now: Timestamp,
         deadline: Deadline,
     ) -> Result<Claim> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         let id = OrderId::random();
         let claim = if keys::insert(&mut tx, lease, placement, id, now).await? {
             let record = begin(id)?;
@@ -77,15 +87,19 @@ impl OrderStore {
         message: Option<&Message>,
         deadline: Deadline,
     ) -> Result<()> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         keys::change(&mut tx, lease, key).await?;
         if !update_order(&mut tx, record, Status::Pending).await? {
             return Err(Error::InProgress);
         }
         if let Some(message) = message {
-            insert_message(&mut tx, message).await?;
+            outbox::insert(&mut tx, message).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        if message.is_some() {
+            self.recorded.notify_one();
+        }
+        Ok(())
     }
 
     /// Forgets an order for which nothing was reserved, and its key.
@@ -95,7 +109,7 @@ impl OrderStore {
         order: OrderId,
         deadline: Deadline,
     ) -> Result<()> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         keys::change(&mut tx, lease, KeyChange::Remove).await?;
         sqlx::query("DELETE FROM orders WHERE id = $1 AND status = 'pending'")
             .bind(order.to_string())
@@ -106,14 +120,14 @@ impl OrderStore {
 
     /// Lets the next attempt begin, if the key is still `lease`'s.
     pub(crate) async fn unlock(&self, lease: &Lease, deadline: Deadline) -> Result<()> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         keys::change(&mut tx, lease, KeyChange::Unlock).await?;
         Ok(tx.commit().await?)
     }
 
     /// The order, if there is one that customers may know of.
     pub(crate) async fn get(&self, id: OrderId, deadline: Deadline) -> Result<Option<Record>> {
-        let mut tx = self.0.read(deadline).await?;
+        let mut tx = self.store.read(deadline).await?;
         let row = sqlx::query(rows::select!("WHERE id = $1 AND visible = 1"))
             .bind(id.to_string())
             .fetch_optional(&mut *tx)
@@ -133,7 +147,7 @@ impl OrderStore {
             Some(cursor) => (cursor.created_at.0, cursor.id.to_string()),
             None => (i64::MAX, String::new()),
         };
-        let mut tx = self.0.read(deadline).await?;
+        let mut tx = self.store.read(deadline).await?;
         let rows = sqlx::query(rows::select!(
             "WHERE session = $1 AND visible = 1 AND (created_at, id) < ($2, $3) \
              ORDER BY created_at DESC, id DESC LIMIT $4"
@@ -155,7 +169,7 @@ impl OrderStore {
         now: Timestamp,
         deadline: Deadline,
     ) -> Result<bool> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         let done = sqlx::query(
             "UPDATE orders SET cancel_requested_at = COALESCE(cancel_requested_at, $2) \
              WHERE id = $1 AND status = 'confirmed'",
@@ -170,7 +184,7 @@ impl OrderStore {
 
     /// Records that the order stays as it is: the stock decided so.
     pub(crate) async fn drop_cancel(&self, id: OrderId, deadline: Deadline) -> Result<()> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         sqlx::query("UPDATE orders SET cancel_requested_at = NULL WHERE id = $1")
             .bind(id.to_string())
             .execute(&mut *tx)
@@ -180,15 +194,35 @@ impl OrderStore {
 
     /// Records a confirmed order as cancelled; `false` when somebody else was first.
     pub(crate) async fn cancel(&self, record: &Record, deadline: Deadline) -> Result<bool> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         let done = update_order(&mut tx, record, Status::Confirmed).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    /// Records a confirmed order as fulfilled, and the message that asked for it; `false` when somebody else was first.
+    pub(crate) async fn fulfil(
+        &self,
+        record: &Record,
+        message: &str,
+        deadline: Deadline,
+    ) -> Result<bool> {
+        let mut tx = self.store.begin(deadline).await?;
+        let done = update_order(&mut tx, record, Status::Confirmed).await?;
+        if done {
+            sqlx::query("UPDATE orders SET fulfilled_by = $2 WHERE id = $1")
+                .bind(record.order.id.to_string())
+                .bind(message)
+                .execute(&mut *tx)
+                .await?;
+        }
         tx.commit().await?;
         Ok(done)
     }
 
     /// Records that a failed order holds no stock. One that nobody may know of is then forgotten.
     pub(crate) async fn released(&self, id: OrderId, deadline: Deadline) -> Result<()> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         for sql in [
             "UPDATE orders SET release_due_at = NULL WHERE id = $1",
             "DELETE FROM orders WHERE id = $1 AND visible = 0 AND status = 'failed'",
@@ -201,7 +235,7 @@ impl OrderStore {
 
     /// Records that the money of a cancelled order is back.
     pub(crate) async fn refunded(&self, id: OrderId, deadline: Deadline) -> Result<()> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         sqlx::query("UPDATE orders SET refund_due_at = NULL WHERE id = $1")
             .bind(id.to_string())
             .execute(&mut *tx)
@@ -211,7 +245,7 @@ impl OrderStore {
 
     /// Forgets some final keys of before `before`, and says whether there may be more.
     pub(crate) async fn purge_keys(&self, before: Timestamp, deadline: Deadline) -> Result<bool> {
-        let mut tx = self.0.begin(deadline).await?;
+        let mut tx = self.store.begin(deadline).await?;
         let gone = sqlx::query(
             "DELETE FROM idempotency_keys WHERE key IN \
              (SELECT key FROM idempotency_keys WHERE state = 'final' AND created_at < $1 LIMIT $2)",
@@ -282,22 +316,6 @@ async fn update_order(tx: &mut Connection, record: &Record, from: Status) -> Res
     .execute(tx)
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-async fn insert_message(tx: &mut Connection, message: &Message) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO outbox (id, type, order_id, payload, trace_headers, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(&message.id)
-    .bind(message.kind)
-    .bind(message.order.to_string())
-    .bind(&message.payload)
-    .bind(&message.trace_headers)
-    .bind(message.created_at.0)
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -112,6 +112,12 @@ impl Store {
         self.begin_with(&self.0.read, deadline).await
     }
 
+    /// Whether a transaction locks the rows it writes (PostgreSQL), so that others may skip them, or everything (SQLite).
+    #[must_use]
+    pub fn locks_rows(&self) -> bool {
+        matches!(self.0.location, Location::Postgres(_))
+    }
+
     async fn begin_with<'s>(
         &self,
         access: &'s Access,

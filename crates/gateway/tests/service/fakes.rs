@@ -284,6 +284,13 @@ impl OrdersService for Orders {
     ) -> Result<Response<orders::CancelOrderResponse>, Status> {
         self.cancel.call(request).await
     }
+
+    async fn mark_fulfilled(
+        &self,
+        _: Request<orders::MarkFulfilledRequest>,
+    ) -> Result<Response<orders::MarkFulfilledResponse>, Status> {
+        Err(Status::unimplemented("the gateway never fulfils"))
+    }
 }
 
 /// Serves both on one port, for as long as the test's runtime lives; the URL.

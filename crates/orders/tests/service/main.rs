@@ -4,6 +4,7 @@
 
 mod cancelling;
 mod fakes;
+mod fulfilling;
 mod listing;
 mod outages;
 mod placing;

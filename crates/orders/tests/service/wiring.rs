@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mesh_chassis::{Process as _, testing::TestRuntime};
+use mesh_messaging::testing::Place;
 use mesh_orders::{Config, Orders};
 use mesh_proto::orders::v1::{GetOrderRequest, orders_service_client::OrdersServiceClient};
 use mesh_store::testing;
@@ -11,9 +12,10 @@ use tonic::{Code, transport::Endpoint};
 use crate::world::{order, refused, until};
 
 /// A configuration whose peers do not exist.
-fn alone(store: &str) -> Config {
+fn alone(store: &str, queue: &str) -> Config {
     let settings = [
         ("MESH_STORE_URL", store),
+        ("MESH_QUEUE_URL", queue),
         ("MESH_INVENTORY_URL", "http://127.0.0.1:1"),
         ("MESH_PAYMENTS_URL", "http://127.0.0.1:1"),
     ];
@@ -25,7 +27,8 @@ fn alone(store: &str) -> Config {
 #[tokio::test]
 async fn it_starts_without_its_peers_and_says_what_it_cannot_do() {
     let (sqlite, test) = (testing::sqlite(), TestRuntime::new());
-    let inbound = Orders::build(alone(sqlite.url()), test.runtime()).unwrap();
+    let queue = Place::file();
+    let inbound = Orders::build(alone(sqlite.url(), queue.url()), test.runtime()).unwrap();
     let addr = test.serve(inbound).await.unwrap();
     until("ready", async || {
         let pending = test.runtime().readiness().pending();

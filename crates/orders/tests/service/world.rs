@@ -12,9 +12,9 @@ use mesh_config::Reader;
 use mesh_context::{Deadline, Policy, RequestContext};
 use mesh_orders::{Clock, INVENTORY, PAYMENTS, Service};
 use mesh_proto::orders::v1::{
-    CancelOrderRequest, GetOrderRequest, Line, ListOrdersRequest, ListOrdersResponse, Order,
-    OrderStatus, PlaceOrderRequest, PlaceOrderResponse, orders_service_server::OrdersService as _,
-    place_order_response::Outcome,
+    CancelOrderRequest, GetOrderRequest, Line, ListOrdersRequest, ListOrdersResponse,
+    MarkFulfilledRequest, Order, OrderStatus, PlaceOrderRequest, PlaceOrderResponse,
+    orders_service_server::OrdersService as _, place_order_response::Outcome,
 };
 use mesh_store::Store;
 use sqlx::Row as _;
@@ -109,6 +109,15 @@ impl World {
         let request = CancelOrderRequest { id: id.to_owned() };
         let answer = self.service.cancel_order(within(LIMIT, request)).await?;
         Ok(answer.into_inner().order.unwrap())
+    }
+
+    pub(crate) async fn fulfil(&self, id: &str, message: &str) -> Result<(), Status> {
+        let request = MarkFulfilledRequest {
+            id: id.to_owned(),
+            message_id: message.to_owned(),
+        };
+        let answer = self.service.mark_fulfilled(within(LIMIT, request));
+        answer.await.map(|_| ())
     }
 
     pub(crate) async fn get(&self, id: &str) -> Result<Order, Status> {

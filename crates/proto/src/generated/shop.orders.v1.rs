@@ -155,6 +155,16 @@ pub struct CancelOrderResponse {
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<Order>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MarkFulfilledRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The id of the message that asked for it, 1 to 255 characters; the key of the call.
+    #[prost(string, tag = "2")]
+    pub message_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MarkFulfilledResponse {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OrderStatus {
@@ -393,6 +403,35 @@ pub mod orders_service_client {
                 .insert(GrpcMethod::new("shop.orders.v1.OrdersService", "CancelOrder"));
             self.inner.unary(req, path, codec).await
         }
+        /// Records that an order is fulfilled, once its pieces are sold. Keyed by the id of the message that asked for it.
+        /// NOT_FOUND: no such order. FAILED_PRECONDITION: it is cancelled or has failed. ABORTED: the payment's outcome is not
+        /// known yet; ask again.
+        pub async fn mark_fulfilled(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MarkFulfilledRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MarkFulfilledResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/shop.orders.v1.OrdersService/MarkFulfilled",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("shop.orders.v1.OrdersService", "MarkFulfilled"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -442,6 +481,16 @@ pub mod orders_service_server {
             request: tonic::Request<super::CancelOrderRequest>,
         ) -> std::result::Result<
             tonic::Response<super::CancelOrderResponse>,
+            tonic::Status,
+        >;
+        /// Records that an order is fulfilled, once its pieces are sold. Keyed by the id of the message that asked for it.
+        /// NOT_FOUND: no such order. FAILED_PRECONDITION: it is cancelled or has failed. ABORTED: the payment's outcome is not
+        /// known yet; ask again.
+        async fn mark_fulfilled(
+            &self,
+            request: tonic::Request<super::MarkFulfilledRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MarkFulfilledResponse>,
             tonic::Status,
         >;
     }
@@ -690,6 +739,51 @@ pub mod orders_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CancelOrderSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/shop.orders.v1.OrdersService/MarkFulfilled" => {
+                    #[allow(non_camel_case_types)]
+                    struct MarkFulfilledSvc<T: OrdersService>(pub Arc<T>);
+                    impl<
+                        T: OrdersService,
+                    > tonic::server::UnaryService<super::MarkFulfilledRequest>
+                    for MarkFulfilledSvc<T> {
+                        type Response = super::MarkFulfilledResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MarkFulfilledRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OrdersService>::mark_fulfilled(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MarkFulfilledSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
