@@ -22,11 +22,11 @@ mod timestamp;
 use mesh_config::Reader;
 use mesh_context::{Formats, Sampler};
 
-use self::lines::Lines;
 pub(crate) use self::{
-    access::line as access_line,
+    access::{AccessLines, line as access_line},
     export::SpanQueue,
     format::Format,
+    lines::Lines,
     logs::{LogLevel, Logs},
     otlp::exporter,
     resource::ResourceConfig,

@@ -1,8 +1,9 @@
 //! A runtime for tests of services: a registry of its own, and everything that would leave the process is kept.
 
 use std::{
+    io::{self, Write},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -17,7 +18,7 @@ use crate::{
     runtime::Parts,
     server::{AccessEntry, AccessLog, Server},
     shutdown::Trigger,
-    telemetry::{Format, access_line},
+    telemetry::{AccessLines, Format, Lines, access_line},
 };
 
 /// A [`Runtime`] on the current tokio runtime. Nothing shuts it down but the test.
@@ -48,6 +49,12 @@ impl TestRuntime {
         let kept = Arc::new(Kept::default());
         policy.spans = Some(Arc::clone(&kept) as _);
         Self::assemble(policy, kept)
+    }
+
+    /// Does what `policy` says and keeps no spans.
+    #[must_use]
+    pub fn keeping_nothing(policy: Policy) -> Self {
+        Self::assemble(policy, Arc::default())
     }
 
     /// As without a collector: makes no spans.
@@ -84,9 +91,21 @@ impl TestRuntime {
     /// # Errors
     /// No port is free, or the server cannot be put together.
     pub async fn serve(&self, inbound: Inbound) -> Result<SocketAddr, BoxError> {
+        let log = Arc::clone(&self.kept) as _;
+        self.serve_logged(inbound, log).await
+    }
+
+    /// As [`serve`](Self::serve), with another access log.
+    ///
+    /// # Errors
+    /// No port is free, or the server cannot be put together.
+    pub async fn serve_logged(
+        &self,
+        inbound: Inbound,
+        log: Arc<dyn AccessLog>,
+    ) -> Result<SocketAddr, BoxError> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let addr = listener.local_addr()?;
-        let log: Arc<dyn AccessLog> = Arc::clone(&self.kept) as _;
         let server = Server::new(listener, inbound, server_parts(&self.runtime, 256, log))?;
         self.runtime
             .tasks()
@@ -134,6 +153,17 @@ impl TestRuntime {
     pub fn cut(&self) {
         self.trigger.cut();
     }
+}
+
+/// The access log of a process, written to `out`.
+///
+/// # Errors
+/// No thread can be started.
+pub fn access_log(out: impl Write + Send + 'static) -> io::Result<Arc<dyn AccessLog>> {
+    let format = Format::json("test");
+    let lines = Lines::start(out, format.clone())?;
+    let enabled = Arc::new(AtomicBool::new(true));
+    Ok(Arc::new(AccessLines::new(lines, format, enabled)))
 }
 
 impl Default for TestRuntime {

@@ -25,7 +25,7 @@ pub(crate) struct AccessLines {
 }
 
 impl AccessLines {
-    pub(super) fn new(lines: Lines, format: Format, enabled: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(lines: Lines, format: Format, enabled: Arc<AtomicBool>) -> Self {
         Self {
             lines,
             format,
