@@ -163,7 +163,50 @@ impl fmt::Debug for Registration {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::{Instant, advance};
+
     use super::*;
+    use crate::{
+        Headers, delivery, sqlite,
+        testing::{Place, opened},
+    };
+
+    fn received(id: &str, ticket: sqlite::Ticket) -> Received {
+        Received {
+            id: id.to_owned(),
+            body: Vec::new(),
+            headers: Headers::default(),
+            returns: 0,
+            since: Instant::now(),
+            ticket: delivery::Ticket::Sqlite(ticket),
+            _slot: Hand::default().take(0, None),
+            settled: false,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waited_too_long_behind_another_is_released_and_not_handed_out() {
+        let (queue, ..) = opened(&Place::file().config());
+        let (mut consumer, registration) = Consumer::new(queue, 10, std::future::pending());
+        let (ticket, mut settled) = sqlite::Ticket::for_test();
+        registration
+            .deliveries
+            .send(received("old", ticket))
+            .unwrap();
+        advance(HOLD_LIMIT).await;
+        let (ticket, _) = sqlite::Ticket::for_test();
+        registration
+            .deliveries
+            .send(received("new", ticket))
+            .unwrap();
+        let (delivery, released) = tokio::join!(consumer.next(), settled.next_release());
+        assert!(released);
+        let delivery = delivery.unwrap();
+        assert_eq!(delivery.id(), "new");
+        assert!(!delivery.held_too_long());
+        advance(HOLD_LIMIT).await;
+        assert!(delivery.held_too_long());
+    }
 
     #[test]
     fn at_most_one_message_that_came_back_is_in_hand_unless_it_came_back_often() {

@@ -17,6 +17,7 @@ use crate::Error;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const CLOSED: &str = "closed";
 
 /// One kind of connection.
 pub(crate) trait Link: Send {
@@ -29,8 +30,11 @@ pub(crate) trait Link: Send {
     /// Connects, and makes ready for use.
     fn connect(&mut self) -> impl Future<Output = Result<Self::Session, String>> + Send;
 
-    /// Ends when the connection is lost, or is closed because it should be.
-    fn serve(&mut self, session: Self::Session) -> impl Future<Output = End> + Send;
+    /// Ends when the connection is lost or not needed any more.
+    fn serve(&mut self, session: &Self::Session) -> impl Future<Output = End> + Send;
+
+    /// Closes what is left of the connection; nobody uses it any more.
+    fn close(&mut self, session: Self::Session) -> impl Future<Output = ()> + Send;
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +43,15 @@ pub(crate) enum End {
     Closed,
     /// Not wanted, and why.
     Lost(String),
+}
+
+impl End {
+    fn reason(&self) -> &str {
+        match self {
+            Self::Closed => CLOSED,
+            Self::Lost(reason) => reason,
+        }
+    }
 }
 
 /// How a link is, for those who use it.
@@ -100,7 +113,11 @@ pub(crate) async fn keep_up<L: Link>(
                 said.clear();
                 pause = FIRST_PAUSE;
                 status.here(session.clone());
-                match link.serve(session).await {
+                let end = link.serve(&session).await;
+                // First, so that nobody uses what is being closed.
+                status.away(end.reason());
+                link.close(session).await;
+                match end {
                     End::Closed => break,
                     End::Lost(reason) => reason,
                 }
@@ -117,7 +134,7 @@ pub(crate) async fn keep_up<L: Link>(
             _ = closing.wait_for(|closing| *closing) => break,
         }
     }
-    status.away("closed");
+    status.away(CLOSED);
 }
 
 #[cfg(test)]
@@ -153,11 +170,13 @@ mod tests {
             }
         }
 
-        async fn serve(&mut self, _: usize) -> End {
+        async fn serve(&mut self, _: &usize) -> End {
             sleep(Duration::from_secs(1)).await;
             self.failures.pop_front();
             End::Lost("reset".to_owned())
         }
+
+        async fn close(&mut self, _: usize) {}
     }
 
     fn scripted(failures: &[usize]) -> (Scripted, watch::Receiver<Vec<Duration>>) {
@@ -199,11 +218,9 @@ mod tests {
         let status = Arc::<Status<usize>>::default();
         let mut connected = status.connected();
         let run = keep_up(link, Arc::clone(&status), closing.subscribe());
+        let never = Error::unavailable("not connected yet");
+        assert_eq!(status.session(), Err(never));
         let look = async {
-            assert_eq!(
-                status.session(),
-                Err(Error::unavailable("not connected yet"))
-            );
             tokio::task::yield_now().await;
             assert_eq!(status.session(), Err(Error::unavailable("refused")));
             connected.wait_for(|connected| *connected).await.unwrap();

@@ -172,3 +172,39 @@ async fn ask<T>(
         ))),
     }
 }
+
+#[cfg(test)]
+impl Ticket {
+    /// One whose settlement the test sees.
+    pub(crate) fn for_test() -> (Self, Settled) {
+        let (commands, commanded) = mpsc::unbounded_channel();
+        let lease = Lease {
+            id: "test".to_owned(),
+            lost: AtomicBool::new(false),
+        };
+        let ticket = Self {
+            seq: 1,
+            lease: Arc::new(lease),
+            commands,
+        };
+        (ticket, Settled(commanded))
+    }
+}
+
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Settled(mpsc::UnboundedReceiver<Command>);
+
+#[cfg(test)]
+impl Settled {
+    /// Whether the next settlement is a release; it is answered.
+    pub(crate) async fn next_release(&mut self) -> bool {
+        let Some(Command::Settle { how, answer, .. }) = self.0.recv().await else {
+            return false;
+        };
+        if let Some(answer) = answer {
+            let _ = answer.send(true);
+        }
+        how == How::Released
+    }
+}

@@ -1,6 +1,6 @@
 //! Takes messages over a link of its own, and hands them to the consumer.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{
@@ -11,7 +11,7 @@ use lapin::{
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -28,6 +28,10 @@ use crate::{
     topology::QUEUE,
 };
 
+/// When messages have come back nothing is handed out until so long after the last of them: time to spare those that
+/// should be, before the next worker dies.
+const QUARANTINE: Duration = Duration::from_millis(100);
+
 /// The link of one consumer.
 pub(super) struct ConsumerLink {
     uri: AMQPUri,
@@ -38,6 +42,8 @@ pub(super) struct ConsumerLink {
     deliveries: Option<mpsc::UnboundedSender<Received>>,
     stop: BoxFuture<'static, ()>,
     stopped: bool,
+    /// Stopped, and the last message has come.
+    ended: bool,
     gone: oneshot::Receiver<()>,
     open: Option<Open>,
 }
@@ -51,6 +57,14 @@ struct Open {
     hand: Hand,
     /// Messages being put at the end of the queue.
     spared: FuturesUnordered<BoxFuture<'static, ()>>,
+    quarantine: Option<Quarantine>,
+}
+
+/// Messages that wait until everything was spared that should be.
+struct Quarantine {
+    until: Instant,
+    came_back: Vec<Received>,
+    fresh: Vec<Received>,
 }
 
 /// What a consumer waits for.
@@ -61,6 +75,7 @@ enum News {
     Lost(String),
     /// None when the broker has cancelled the consumer, or we have.
     Message(Option<lapin::Result<lapin::message::Delivery>>),
+    QuarantineOver,
 }
 
 impl ConsumerLink {
@@ -84,6 +99,7 @@ impl ConsumerLink {
             deliveries: Some(deliveries),
             stop,
             stopped: false,
+            ended: false,
             gone,
             open: None,
         }
@@ -94,19 +110,48 @@ impl ConsumerLink {
             events,
             messages,
             spared,
+            quarantine,
             ..
         } = open;
+        let until = quarantine.as_ref().map(|quarantine| quarantine.until);
         loop {
+            let over = sleep_until(until.unwrap_or_else(Instant::now));
             tokio::select! {
                 biased;
                 _ = self.closing.wait_for(|closing| *closing) => return News::Closing,
                 _ = &mut self.gone => return News::Gone,
                 () = &mut self.stop, if !self.stopped => return News::Stopped,
-                message = messages.next(), if self.deliveries.is_some() => return News::Message(message),
+                message = messages.next(), if !self.ended => return News::Message(message),
                 Some(()) = spared.next() => {}
+                () = over, if until.is_some() && spared.is_empty() => return News::QuarantineOver,
                 reason = connection::lost(events) => return News::Lost(reason),
             }
         }
+    }
+
+    async fn act(&mut self, open: &mut Open, news: News) -> Option<End> {
+        match news {
+            News::Closing | News::Gone => return Some(End::Closed),
+            News::Stopped => return self.stop(open).await,
+            News::Lost(reason) => return Some(self.lost(reason)),
+            News::Message(Some(Ok(message))) => self.receive(open, message),
+            News::Message(Some(Err(error))) => return Some(self.lost(error.to_string())),
+            News::Message(None) if self.stopped => self.ended = true,
+            News::Message(None) => {
+                return Some(End::Lost("the broker cancelled the consumer".to_owned()));
+            }
+            News::QuarantineOver => {
+                // What has come back goes first: if it kills again, that counts for it and not for what is behind it.
+                if let Some(quarantine) = open.quarantine.take() {
+                    self.hand_out(quarantine.came_back);
+                    self.hand_out(quarantine.fresh);
+                }
+            }
+        }
+        if self.ended && open.quarantine.is_none() {
+            self.deliveries = None;
+        }
+        None
     }
 
     /// No more from now on. What the broker sent before it heard of that still comes.
@@ -129,7 +174,7 @@ impl ConsumerLink {
         End::Lost(reason)
     }
 
-    fn receive(&self, open: &Open, message: lapin::message::Delivery) {
+    fn receive(&self, open: &mut Open, message: lapin::message::Delivery) {
         let lapin::message::Delivery {
             properties,
             data: body,
@@ -153,11 +198,37 @@ impl ConsumerLink {
             }),
             settled: false,
         };
-        match &self.deliveries {
-            Some(_) if spare => open.spared.push(release(received).boxed()),
-            // A consumer that was dropped meanwhile gives back what it does not get.
-            Some(deliveries) => drop(deliveries.send(received)),
-            None => {}
+        if returns > 0 {
+            let quarantine = open.quarantine.get_or_insert_with(Quarantine::new);
+            quarantine.until = Instant::now() + QUARANTINE;
+            if spare {
+                open.spared.push(release(received).boxed());
+            } else {
+                quarantine.came_back.push(received);
+            }
+        } else if let Some(quarantine) = &mut open.quarantine {
+            quarantine.fresh.push(received);
+        } else {
+            self.hand_out([received]);
+        }
+    }
+
+    fn hand_out(&self, received: impl IntoIterator<Item = Received>) {
+        if let Some(deliveries) = &self.deliveries {
+            for received in received {
+                // A consumer that was dropped meanwhile gives back what it does not get.
+                let _ = deliveries.send(received);
+            }
+        }
+    }
+}
+
+impl Quarantine {
+    fn new() -> Self {
+        Self {
+            until: Instant::now(),
+            came_back: Vec::new(),
+            fresh: Vec::new(),
         }
     }
 }
@@ -197,34 +268,26 @@ impl Link for ConsumerLink {
             messages,
             hand: Hand::default(),
             spared: FuturesUnordered::new(),
+            quarantine: None,
         });
         Ok(())
     }
 
-    async fn serve(&mut self, (): ()) -> End {
+    async fn serve(&mut self, (): &()) -> End {
         let mut open = self.open.take().expect("serve follows connect");
-        loop {
-            let end = match self.news(&mut open).await {
-                News::Closing | News::Gone => Some(End::Closed),
-                News::Stopped => self.stop(&mut open).await,
-                News::Lost(reason) => return self.lost(reason),
-                News::Message(Some(Ok(message))) => {
-                    self.receive(&open, message);
-                    None
-                }
-                News::Message(Some(Err(error))) => Some(self.lost(error.to_string())),
-                News::Message(None) if self.stopped => {
-                    self.deliveries = None;
-                    None
-                }
-                News::Message(None) => {
-                    Some(End::Lost("the broker cancelled the consumer".to_owned()))
-                }
-            };
-            if let Some(end) = end {
-                connection::close(&open.connection).await;
-                return end;
+        let end = loop {
+            let news = self.news(&mut open).await;
+            if let Some(end) = self.act(&mut open, news).await {
+                break end;
             }
+        };
+        self.open = Some(open);
+        end
+    }
+
+    async fn close(&mut self, (): ()) {
+        if let Some(open) = self.open.take() {
+            connection::close(&open.connection).await;
         }
     }
 }

@@ -90,7 +90,7 @@ fn mismatch(error: &str) -> Option<String> {
     let (ours, theirs) = rest.split_once(" but current is ")?;
     Some(format!(
         "{what} {name} is there with another {argument}: it has {theirs}, we need {ours}; \
-         delete the {what} once it is empty, and it is declared anew"
+         delete it (a queue once it is empty), and it is declared anew"
     ))
 }
 

@@ -83,18 +83,22 @@ impl Link for PublisherLink {
         })
     }
 
-    async fn serve(&mut self, session: Session) -> End {
+    async fn serve(&mut self, session: &Session) -> End {
         let Self {
             closing, events, ..
         } = self;
         let events = events.as_mut().expect("serve follows connect");
-        let end = tokio::select! {
+        tokio::select! {
             _ = closing.wait_for(|closing| *closing) => End::Closed,
-            reason = connection::lost(events) => return End::Lost(reason),
-            () = session.broken.notified() => End::Lost("a message was not taken, connecting anew".to_owned()),
-        };
+            reason = connection::lost(events) => End::Lost(reason),
+            () = session.broken.notified() => {
+                End::Lost("a message was not taken, connecting anew".to_owned())
+            }
+        }
+    }
+
+    async fn close(&mut self, session: Session) {
         connection::close(&session.connection).await;
-        end
     }
 }
 

@@ -44,10 +44,9 @@ impl Command {
         connection: &mut SqliteConnection,
         now: i64,
     ) -> Result<Reply, sqlx::Error> {
-        match self {
+        Ok(match self {
             Self::Publish(outgoing, answer) => {
-                statements::publish(connection, &outgoing).await?;
-                Ok(reply(answer, ()))
+                reply(answer, statements::publish(connection, &outgoing).await?)
             }
             Self::Settle {
                 seq,
@@ -56,19 +55,24 @@ impl Command {
                 answer,
             } => {
                 let settled = statements::settle(connection, (seq, &holder), &how, now).await?;
-                Ok(match answer {
+                match answer {
                     Some(answer) => reply(answer, settled),
                     None => Box::new(|| ()),
-                })
+                }
             }
-            Self::Depth(answer) => Ok(reply(answer, statements::depth(connection).await?)),
+            // Who asks sees what it is like without those that died, also when no other consumer has noticed yet.
+            Self::Depth(answer) => {
+                statements::reclaim(connection, now).await?;
+                reply(answer, statements::depth(connection).await?)
+            }
             Self::DeadLetters(answer) => {
-                Ok(reply(answer, statements::dead_letters(connection).await?))
+                statements::reclaim(connection, now).await?;
+                reply(answer, statements::dead_letters(connection).await?)
             }
             Self::Replay(which, answer) => {
-                Ok(reply(answer, statements::replay(connection, &which).await?))
+                reply(answer, statements::replay(connection, &which).await?)
             }
-        }
+        })
     }
 }
 

@@ -78,7 +78,7 @@ impl Link for File {
         Ok(())
     }
 
-    async fn serve(&mut self, (): ()) -> End {
+    async fn serve(&mut self, (): &()) -> End {
         let mut connection = self.connection.take().expect("serve follows connect");
         self.holds.iter_mut().for_each(Hold::lose);
         let beat = self.lease / BEATS;
@@ -101,10 +101,26 @@ impl Link for File {
                 Err(Failure::Failed(error)) => return End::Lost(self.explain(&error)),
             }
             if *self.closing.borrow() {
-                return self.close(connection).await;
+                self.connection = Some(connection);
+                return End::Closed;
             }
             let next = Instant::now() + pause;
             self.wait(next.min(next_beat), next_beat).await;
+        }
+    }
+
+    async fn close(&mut self, (): ()) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let now = micros(SystemTime::now());
+        for hold in &mut self.holds {
+            if let Err(error) = hold.leave(&mut connection, now).await {
+                tracing::warn!(%error, "what was in hand comes back only when the lease runs out");
+            }
+        }
+        if let Err(error) = connection.close().await {
+            tracing::debug!(%error, "closing the queue's file");
         }
     }
 }
@@ -231,19 +247,6 @@ impl File {
             () = any_changed(holds) => {}
             () = sleep_until(if polls { poll } else { beat }), if polls || beats => {}
         }
-    }
-
-    async fn close(&mut self, mut connection: SqliteConnection) -> End {
-        let now = micros(SystemTime::now());
-        for hold in &mut self.holds {
-            if let Err(error) = hold.leave(&mut connection, now).await {
-                tracing::warn!(%error, "what was in hand comes back only when the lease runs out");
-            }
-        }
-        if let Err(error) = connection.close().await {
-            tracing::debug!(%error, "closing the queue's file");
-        }
-        End::Closed
     }
 
     fn explain(&self, error: &sqlx::Error) -> String {
