@@ -89,11 +89,11 @@ impl Store {
     pub async fn connect_until_ready(&self) {
         let (mut pause, longest) = PAUSES;
         while let Err(error) = self.prepare().await {
-            tracing::warn!(service = self.0.service, %error, "the store is not ready, trying again in {pause:?}");
+            tracing::warn!(store = self.0.service, %error, "the store is not ready, trying again in {pause:?}");
             sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
-        tracing::info!(service = self.0.service, "the store is ready");
+        tracing::info!(store = self.0.service, "the store is ready");
     }
 
     /// Begins a transaction that may write. On SQLite there is one at a time.
