@@ -4,7 +4,7 @@
 //!  start   settings ─► logs ─► bind every listener ─► admin answers ─► build ─► serve        (connects to nothing)
 //!
 //!  SIGTERM ─► not ready, consumers stop taking
-//!          ─► drain delay: listeners go on serving while the platform takes the process out of its lists
+//!          ─► drain delay, with a listener: goes on serving while the platform takes the process out of its lists
 //!          ─► stop accepting; what is idle closes, what is in flight and what must be finished finishes
 //!          ─► drain timeout: what is left is cut and named
 //!          ─► spans flushed ─► admin last ─► logs flushed ─► exit 0, or 1 if something was cut or failed
@@ -259,6 +259,11 @@ enum Reason {
 struct Serving(Option<JoinHandle<Drained>>);
 
 impl Serving {
+    /// Somebody may still send requests, until everybody has heard that the process goes away.
+    fn has_listener(&self) -> bool {
+        self.0.is_some()
+    }
+
     async fn until_end(&mut self, signals: &mut Signals, tasks: &Tasks) -> Reason {
         tokio::select! {
             name = signals.first() => Reason::Asked(name),

@@ -30,6 +30,13 @@ pub struct DownstreamConfig {
 impl DownstreamConfig {
     /// Reads `MESH_<PEER>_URL` (default `http://<peer>:50051`) and `MESH_<PEER>_TIMEOUT` (default: the largest cap).
     pub fn read(reader: &mut Reader<'_>, peer: &'static Peer) -> Self {
+        let limit = reader.count("MESH_CONCURRENCY_LIMIT", CONCURRENCY_LIMIT, 1..=100_000);
+        let share = (limit * BULKHEAD_PERCENT / 100).max(1);
+        Self::read_with(reader, peer, usize::try_from(share).unwrap_or(usize::MAX))
+    }
+
+    /// As [`read`](Self::read), for a process that serves no requests: it has so many calls in flight at most.
+    pub fn read_with(reader: &mut Reader<'_>, peer: &'static Peer, max_in_flight: usize) -> Self {
         let (url, timeout) = variables(peer);
         let default = format!("http://{}:50051", peer.name);
         let largest = peer
@@ -38,13 +45,11 @@ impl DownstreamConfig {
             .map(|call| call.cap)
             .max()
             .unwrap_or_default();
-        let limit = reader.count("MESH_CONCURRENCY_LIMIT", CONCURRENCY_LIMIT, 1..=100_000);
         Self {
             url: reader.parsed(url, &default, parse_url).unwrap_or_default(),
             timeout: reader.duration(timeout, largest),
             connect_timeout: CONNECT_TIMEOUT,
-            max_in_flight: usize::try_from((limit * BULKHEAD_PERCENT / 100).max(1))
-                .unwrap_or(usize::MAX),
+            max_in_flight,
         }
     }
 }

@@ -107,7 +107,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "MESH_QUEUE_URL",
         of: &["orders", "fulfillment"],
         default: "sqlite://.mesh/queue.db",
-        meaning: "the queue of work: a file that processes share, or amqp://… of a RabbitMQ; not read yet",
+        meaning: "the queue of work: a file that processes share, or amqp://… of a RabbitMQ",
     },
     Variable {
         name: "MESH_TRUST_EDGE_HEADERS",
@@ -131,13 +131,13 @@ pub const VARIABLES: &[Variable] = &[
         name: "MESH_PREFETCH",
         of: &["fulfillment"],
         default: "10",
-        meaning: "messages in hand: the one being worked on and those that wait for it; not read yet",
+        meaning: "messages in hand: the one being worked on and those that wait for it",
     },
     Variable {
         name: "MESH_WORK_TIME",
         of: &["fulfillment"],
         default: "50ms",
-        meaning: "pretended work on each message, one message at a time; reserved for the queue, not read yet",
+        meaning: "pretended work on each message, one message at a time; shorter than MESH_REQUEST_TIMEOUT",
     },
     Variable {
         name: "RUST_LOG",

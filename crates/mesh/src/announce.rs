@@ -10,6 +10,7 @@ use mesh_inventory::EXAMPLE_SKU;
 
 use crate::{
     folder::Entry,
+    ports::Addresses,
     process::{Process, ReplicaId},
     terminal::{Ink, Palette},
     view::{View, seconds},
@@ -26,8 +27,15 @@ pub(crate) fn mesh(view: &View, took: Duration, palette: Palette) -> String {
     let gateway = view
         .get(&ReplicaId::first(Process::Gateway))
         .and_then(|status| status.process);
-    if let Some((_, addresses)) = gateway {
-        text.push_str(&hints(addresses.listen, addresses.admin, palette));
+    if let Some((
+        _,
+        Addresses {
+            listen: Some(listen),
+            admin,
+        },
+    )) = gateway
+    {
+        text.push_str(&hints(listen, admin, palette));
     }
     text.push_str("\nMore replicas: cargo mesh scale orders=2    Stop: Ctrl-C\n");
     text

@@ -170,7 +170,7 @@ mod tests {
         assert_eq!((count.process, count.count), (Process::Orders, 2));
         let unknown = "order=2".parse::<ReplicaCount>().unwrap_err();
         assert!(
-            unknown.contains("gateway, orders, inventory, payments"),
+            unknown.contains("gateway, orders, inventory, payments, fulfillment"),
             "{unknown}"
         );
         for bad in ["orders", "orders=", "orders=-1", "orders=51", "orders=two"] {

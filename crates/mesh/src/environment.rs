@@ -9,6 +9,7 @@ use crate::{cli::Assignment, error::Error, ports::Addresses, process::Process};
 const LISTEN: &str = "MESH_LISTEN_ADDR";
 const ADMIN: &str = "MESH_ADMIN_ADDR";
 const STORE: &str = "MESH_STORE_URL";
+const QUEUE: &str = "MESH_QUEUE_URL";
 const DRAIN_DELAY: &str = "MESH_DRAIN_DELAY";
 const DRAIN_TIMEOUT: &str = "MESH_DRAIN_TIMEOUT";
 
@@ -22,6 +23,7 @@ const SLACK: Duration = Duration::from_secs(3);
 pub(crate) struct Environment {
     /// For every child alike.
     shared: BTreeMap<String, String>,
+    queue: Option<String>,
     grace: Duration,
 }
 
@@ -53,16 +55,29 @@ impl Environment {
             .filter_map(duration)
             .sum::<Duration>()
             + SLACK;
-        Ok(Self { shared, grace })
+        let queue = value(QUEUE);
+        Ok(Self {
+            shared,
+            queue,
+            grace,
+        })
     }
 
     /// The variables of one replica.
     pub(crate) fn of(&self, process: Process, addresses: &Addresses) -> BTreeMap<String, String> {
         let mut variables = self.shared.clone();
-        variables.insert(LISTEN.to_owned(), addresses.listen.to_string());
+        if let Some(listen) = addresses.listen {
+            variables.insert(LISTEN.to_owned(), listen.to_string());
+        }
         variables.insert(ADMIN.to_owned(), addresses.admin.to_string());
         variables.insert("OTEL_SERVICE_NAME".to_owned(), process.name().to_owned());
         variables
+    }
+
+    /// What the children read about the queue, for looking at it ourselves.
+    pub(crate) fn queue(&self) -> BTreeMap<String, String> {
+        let url = self.queue.iter().cloned();
+        url.map(|url| (QUEUE.to_owned(), url)).collect()
     }
 
     /// How long a child may take to stop.
@@ -74,7 +89,7 @@ impl Environment {
 /// Where the processes find each other, and what they take for stopping.
 fn defaults(port_offset: u16) -> impl Iterator<Item = (&'static str, String)> {
     let urls = Process::ALL.into_iter().filter_map(move |process| {
-        let listen = Addresses::known(process, port_offset).listen;
+        let listen = Addresses::known(process, port_offset).listen?;
         Some((process.url_variable()?, format!("http://{listen}")))
     });
     let drain = DRAIN_DEFAULTS.map(|(name, value)| (name, value.to_owned()));

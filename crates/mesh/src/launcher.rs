@@ -31,7 +31,7 @@ impl Launcher {
         if id.number == 1 {
             return Ok(Addresses::known(id.process, self.port_offset));
         }
-        Addresses::free()
+        Addresses::free(id.process)
     }
 
     pub(crate) fn launch(&self, id: ReplicaId, addresses: &Addresses) -> io::Result<Child> {

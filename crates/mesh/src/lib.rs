@@ -13,6 +13,7 @@ mod check;
 mod child;
 mod cli;
 mod control;
+mod depth;
 mod environment;
 mod error;
 mod folder;

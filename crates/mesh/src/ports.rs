@@ -15,7 +15,8 @@ const SUGGESTED_OFFSETS: [u16; 5] = [100, 200, 300, 1000, 2000];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
-    pub(crate) listen: SocketAddr,
+    /// None for a process that serves nobody.
+    pub(crate) listen: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
 }
 
@@ -23,20 +24,21 @@ impl Addresses {
     /// The known ports, shifted: what the first replica of a process has.
     pub(crate) fn known(process: Process, offset: u16) -> Self {
         Self {
-            listen: loopback(process.port() + offset),
+            listen: process.port().map(|port| loopback(port + offset)),
             admin: loopback(process.admin_port() + offset),
         }
     }
 
-    /// Two ports that are free now. Whoever takes one before the replica does makes that start fail;
+    /// Ports that are free now. Whoever takes one before the replica does makes that start fail;
     /// the next start asks anew.
-    pub(crate) fn free() -> io::Result<Self> {
+    pub(crate) fn free(process: Process) -> io::Result<Self> {
         let (listen, admin) = (
             TcpListener::bind(loopback(0))?,
             TcpListener::bind(loopback(0))?,
         );
+        let listen = process.port().map(|_known| listen.local_addr());
         Ok(Self {
-            listen: listen.local_addr()?,
+            listen: listen.transpose()?,
             admin: admin.local_addr()?,
         })
     }
@@ -47,7 +49,7 @@ pub(crate) fn taken(processes: &[Process], offset: u16) -> Vec<(ReplicaId, Socke
     let mut taken = Vec::new();
     for process in processes {
         let addresses = Addresses::known(*process, offset);
-        for address in [addresses.listen, addresses.admin] {
+        for address in addresses.listen.into_iter().chain([addresses.admin]) {
             let bound = TcpListener::bind(address);
             if bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
                 taken.push((ReplicaId::first(*process), address));
@@ -76,7 +78,7 @@ mod tests {
     fn every_port_fits_at_the_highest_offset() {
         let highest = Process::ALL
             .iter()
-            .flat_map(|process| [process.port(), process.admin_port()])
+            .flat_map(|process| process.port().into_iter().chain([process.admin_port()]))
             .max()
             .unwrap();
         assert_eq!(highest.checked_add(MAX_OFFSET), Some(u16::MAX));
@@ -85,14 +87,17 @@ mod tests {
     #[test]
     fn the_offset_shifts_every_port() {
         let addresses = Addresses::known(Process::Gateway, 100);
-        assert_eq!(addresses.listen.to_string(), "127.0.0.1:8180");
-        assert_eq!(addresses.admin.to_string(), "127.0.0.1:9561");
+        assert_eq!(addresses.listen, Some(loopback(8180)));
+        assert_eq!(addresses.admin, loopback(9561));
+        let addresses = Addresses::known(Process::Fulfillment, 100);
+        assert_eq!(addresses.listen, None, "it serves nobody");
+        assert_eq!(addresses.admin, loopback(9565));
     }
 
     #[test]
     fn free_ports_can_be_bound_and_differ() {
-        let addresses = Addresses::free().unwrap();
-        assert_ne!(addresses.listen, addresses.admin);
-        assert_ne!(addresses.listen.port(), 0);
+        let addresses = Addresses::free(Process::Orders).unwrap();
+        assert_ne!(addresses.listen, Some(addresses.admin));
+        assert_ne!(addresses.listen.unwrap().port(), 0);
     }
 }

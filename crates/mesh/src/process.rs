@@ -15,6 +15,7 @@ pub(crate) enum Process {
     Orders,
     Inventory,
     Payments,
+    Fulfillment,
 }
 
 /// What a process speaks on its service port.
@@ -25,12 +26,19 @@ pub(crate) enum Protocol {
 }
 
 impl Process {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Gateway, Self::Orders, Self::Inventory, Self::Payments];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Gateway,
+        Self::Orders,
+        Self::Inventory,
+        Self::Payments,
+        Self::Fulfillment,
+    ];
 
     /// Callers before those they call, so that nobody loses a peer while it still works.
-    pub(crate) const STOP_ORDER: [&[Self]; 3] = [
+    pub(crate) const STOP_ORDER: [&[Self]; 4] = [
         &[Self::Gateway],
+        // What is in hand is marked in orders.
+        &[Self::Fulfillment],
         &[Self::Orders],
         &[Self::Inventory, Self::Payments],
     ];
@@ -41,6 +49,7 @@ impl Process {
             Self::Orders => mesh_orders::Orders::NAME,
             Self::Inventory => mesh_inventory::Inventory::NAME,
             Self::Payments => mesh_payments::Payments::NAME,
+            Self::Fulfillment => mesh_fulfillment::Fulfillment::NAME,
         }
     }
 
@@ -51,23 +60,27 @@ impl Process {
             Self::Orders => mesh_chassis::main::<mesh_orders::Orders>(args),
             Self::Inventory => mesh_chassis::main::<mesh_inventory::Inventory>(args),
             Self::Payments => mesh_chassis::main::<mesh_payments::Payments>(args),
+            Self::Fulfillment => mesh_chassis::main::<mesh_fulfillment::Fulfillment>(args),
         }
     }
 
-    pub(crate) fn protocol(self) -> Protocol {
+    /// None for one that only consumes and calls.
+    pub(crate) fn protocol(self) -> Option<Protocol> {
         match self {
-            Self::Gateway => Protocol::Http,
-            Self::Orders | Self::Inventory | Self::Payments => Protocol::Grpc,
+            Self::Gateway => Some(Protocol::Http),
+            Self::Orders | Self::Inventory | Self::Payments => Some(Protocol::Grpc),
+            Self::Fulfillment => None,
         }
     }
 
     /// On loopback, before `--port-offset`: every process needs a port of its own there.
-    pub(crate) fn port(self) -> u16 {
+    pub(crate) fn port(self) -> Option<u16> {
         match self {
-            Self::Gateway => 8080,
-            Self::Orders => 50051,
-            Self::Inventory => 50052,
-            Self::Payments => 50053,
+            Self::Gateway => Some(8080),
+            Self::Orders => Some(50051),
+            Self::Inventory => Some(50052),
+            Self::Payments => Some(50053),
+            Self::Fulfillment => None,
         }
     }
 
@@ -78,13 +91,14 @@ impl Process {
             Self::Orders => 9462,
             Self::Inventory => 9463,
             Self::Payments => 9464,
+            Self::Fulfillment => 9465,
         }
     }
 
-    /// The variable by which callers find this process; nobody calls the gateway.
+    /// The variable by which callers find this process; nobody calls the gateway or fulfillment.
     pub(crate) fn url_variable(self) -> Option<&'static str> {
         match self {
-            Self::Gateway => None,
+            Self::Gateway | Self::Fulfillment => None,
             Self::Orders => Some("MESH_ORDERS_URL"),
             Self::Inventory => Some("MESH_INVENTORY_URL"),
             Self::Payments => Some("MESH_PAYMENTS_URL"),
@@ -93,7 +107,7 @@ impl Process {
 
     pub(crate) fn has_store(self) -> bool {
         match self {
-            Self::Gateway => false,
+            Self::Gateway | Self::Fulfillment => false,
             Self::Orders | Self::Inventory | Self::Payments => true,
         }
     }
@@ -156,11 +170,12 @@ mod tests {
 
     #[test]
     fn no_two_processes_share_a_port() {
-        let ports: BTreeSet<u16> = Process::ALL
+        let ports: Vec<u16> = Process::ALL
             .iter()
-            .flat_map(|process| [process.port(), process.admin_port()])
+            .flat_map(|process| process.port().into_iter().chain([process.admin_port()]))
             .collect();
-        assert_eq!(ports.len(), 2 * Process::ALL.len());
+        assert_eq!(ports.len(), 2 * Process::ALL.len() - 1);
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     announce, check,
     cli::{ReplicaCount, UpArgs},
     control::Control,
+    depth,
     environment::Environment,
     error::Error,
     folder::Folder,
@@ -53,7 +54,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Error> {
         () = signals.next() => return Ok(()),
     }
 
-    let terminal = launcher.terminal.clone();
+    let (terminal, queue) = (launcher.terminal.clone(), launcher.environment.queue());
     let control = Control::bind(&folder.control_socket())?;
     let (supervisor, handle) = Supervisor::new(launcher, folder.mesh_file());
     let mut tasks = JoinSet::new();
@@ -61,7 +62,10 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Error> {
     let control = tasks.spawn(control.serve(handle.clone()));
 
     let outcome = tokio::select! {
-        failed = serve(&handle, &counts, &terminal) => failed,
+        failed = serve(&handle, &counts, &terminal) => match failed {
+            Ok(()) => match depth::show(&queue, &terminal).await {},
+            failed => failed,
+        },
         () = signals.next() => Ok(()),
     };
     control.abort();
@@ -117,7 +121,7 @@ async fn checks(launcher: &Launcher, counts: &Counts) -> Result<(), Error> {
     }
 }
 
-/// Starts everything and goes on until somebody stops it; returns only if it could not start.
+/// Starts everything and says where it is, unless it could not start.
 async fn serve(handle: &Handle, counts: &Counts, terminal: &Terminal) -> Result<(), Error> {
     let begun = Instant::now();
     let names: Vec<&str> = counts.keys().map(|process| process.name()).collect();
@@ -133,7 +137,7 @@ async fn serve(handle: &Handle, counts: &Counts, terminal: &Terminal) -> Result<
     handle.publish().await;
     let view = handle.view().borrow().clone();
     terminal.say(announce::mesh(&view, begun.elapsed(), terminal.palette()));
-    std::future::pending().await
+    Ok(())
 }
 
 /// Waits until all are ready, or one could not start.

@@ -95,7 +95,10 @@ impl Status {
     /// What others may know of it, once it has a process.
     pub(crate) fn entry(&self, id: ReplicaId) -> Option<Entry> {
         let (pid, addresses) = self.process?;
-        let listen = |protocol| (id.process.protocol() == protocol).then_some(addresses.listen);
+        let listen = |protocol| {
+            let speaks = id.process.protocol() == Some(protocol);
+            addresses.listen.filter(|_address| speaks)
+        };
         Some(Entry {
             name: id.to_string(),
             pid,

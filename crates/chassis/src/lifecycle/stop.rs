@@ -15,7 +15,7 @@ use crate::{Runtime, config::DrainConfig, shutdown::Trigger, signals::Signals, t
 const SPAN_FLUSH_MOST: Duration = Duration::from_secs(2);
 /// They have this long even when the drain timeout leaves nothing: enough for a collector that answers.
 const SPAN_FLUSH_LEAST: Duration = Duration::from_millis(250);
-/// How long a server may take to say what it cut.
+/// How long a server, and then the sections, may take to say what they cut.
 const CUT_LIMIT: Duration = Duration::from_millis(250);
 
 /// Everything that has an end.
@@ -46,7 +46,9 @@ impl Stop {
         self.runtime.readiness().drain();
         self.trigger.drain();
         // 2. Listeners go on serving while the platform takes the process out of its lists.
-        let _ = timeout_at(end, sleep(self.drain.delay)).await;
+        if serving.has_listener() {
+            let _ = timeout_at(end, sleep(self.drain.delay)).await;
+        }
         // 3. Stop accepting, finish what is in flight; 4. at the end of the time cut what is left.
         self.trigger.close();
         let cut = self.finish(&mut serving, end).await;
@@ -79,12 +81,15 @@ impl Stop {
         if timeout_at(end, finished).await.is_ok() {
             return cut;
         }
+        let sections = tasks.running_sections();
         self.trigger.cut();
         match timeout(CUT_LIMIT, serving.drained()).await {
             Ok(requests) => cut.extend(requests),
             Err(_) => cut.push("server: does not answer".to_owned()),
         }
-        cut.extend(tasks.running_sections().into_iter().map(ToOwned::to_owned));
+        cut.extend(sections.into_iter().map(ToOwned::to_owned));
+        // One that works on messages says which it gives back.
+        let _ = timeout(CUT_LIMIT, tasks.sections_finished()).await;
         cut
     }
 }

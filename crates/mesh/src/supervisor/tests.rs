@@ -106,7 +106,7 @@ fn os_pid(pid: u32) -> Pid {
 /// One at which the ports of every process are free.
 fn free_offset() -> u16 {
     (0..)
-        .map(|_| Addresses::free().unwrap().listen.port() % crate::ports::MAX_OFFSET)
+        .map(|_| Addresses::free(Process::Orders).unwrap().admin.port() % crate::ports::MAX_OFFSET)
         .find(|offset| crate::ports::taken(&Process::ALL, *offset).is_empty())
         .unwrap()
 }

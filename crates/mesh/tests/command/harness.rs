@@ -26,7 +26,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Every port of `mesh up`.
-const PORTS: [u16; 8] = [8080, 9461, 9462, 9463, 9464, 50051, 50052, 50053];
+const PORTS: [u16; 9] = [8080, 9461, 9462, 9463, 9464, 9465, 50051, 50052, 50053];
 
 /// They move all ports out of the range from which systems take ports for outgoing connections.
 const OFFSETS: std::ops::Range<u16> = 11_000..15_400;

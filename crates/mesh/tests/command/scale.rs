@@ -27,7 +27,7 @@ async fn replicas_come_and_go_while_it_runs() {
     assert_eq!(fewer.status.code(), Some(0), "{}", stderr(&fewer));
     assert!(!is_ready(second.admin).await && !is_ready(third.admin).await);
     let after = mesh.pids();
-    assert_eq!(after.len(), 4);
+    assert_eq!(after.len(), 5);
     assert!(
         after.iter().all(|pid| before.contains(pid)),
         "the others were left alone"
@@ -59,7 +59,7 @@ async fn an_unknown_process_is_answered_with_the_known_ones() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         let told = stderr(&output);
         assert!(
-            told.contains("gateway, orders, inventory, payments"),
+            told.contains("gateway, orders, inventory, payments, fulfillment"),
             "{args:?}: {told}"
         );
     }

@@ -10,10 +10,14 @@ async fn it_comes_up_takes_an_order_and_goes_without_a_trace() {
     let mesh = place.up(&[]).await;
     let entries = mesh.entries();
     let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    assert_eq!(names, ["gateway", "orders", "inventory", "payments"]);
+    let expected = ["gateway", "orders", "inventory", "payments", "fulfillment"];
+    assert_eq!(names, expected);
     assert_eq!(mesh.entry("gateway").http, Some(place.address(8080)));
     assert_eq!(mesh.entry("orders").grpc, Some(place.address(50051)));
     assert_eq!(mesh.entry("payments").admin, place.address(9464));
+    let worker = mesh.entry("fulfillment");
+    assert_eq!(worker.admin, place.address(9465));
+    assert_eq!((worker.http, worker.grpc), (None, None));
     for entry in &entries {
         assert!(is_ready(entry.admin).await, "{}", entry.name);
     }
@@ -50,7 +54,8 @@ async fn it_comes_up_takes_an_order_and_goes_without_a_trace() {
     assert!(place.is_quiet());
     let output = fs::read_to_string(output).unwrap();
     let stopped = |name: &str| output.find(&format!("{name:<11} stopped in")).unwrap();
-    assert!(stopped("gateway") < stopped("orders"));
+    assert!(stopped("gateway") < stopped("fulfillment"));
+    assert!(stopped("fulfillment") < stopped("orders"));
     assert!(stopped("orders") < stopped("inventory").min(stopped("payments")));
 }
 
