@@ -123,12 +123,8 @@ async fn peers_that_are_away_make_no_process_unready() -> Result<()> {
         .start()
         .await;
     for name in names {
-        processes
-            .admin(name)
-            .get("/readyz")
-            .send()
-            .await
-            .expect_status(200);
+        let answer = processes.admin(name).get("/readyz").send().await;
+        ensure!(answer.status == 200, "{name}: {}", answer.text());
     }
     let answer = processes
         .gateway()
