@@ -23,8 +23,8 @@ use crate::{
 
 /// Pauses between the tries of one message: the first, doubled up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// So many faults of a peer, 6 s in all, and the message waits for a human.
-const MOST_FAULTS: u32 = 7;
+/// So many faults of a peer, 1.5 s in all, and the message waits for a human.
+const MOST_FAULTS: u32 = 5;
 
 /// The one worker of a process.
 #[derive(Debug)]
