@@ -61,11 +61,12 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Error> {
     tasks.spawn(supervisor.run());
     let control = tasks.spawn(control.serve(handle.clone()));
 
+    let run = async {
+        serve(&handle, &counts, &terminal).await?;
+        match depth::show(&queue, &terminal).await {}
+    };
     let outcome = tokio::select! {
-        failed = serve(&handle, &counts, &terminal) => match failed {
-            Ok(()) => match depth::show(&queue, &terminal).await {},
-            failed => failed,
-        },
+        failed = run => failed,
         () = signals.next() => Ok(()),
     };
     control.abort();
