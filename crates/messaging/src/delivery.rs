@@ -48,7 +48,7 @@ pub(crate) struct Received {
 /// The right to settle one delivery.
 #[derive(Debug)]
 pub(crate) enum Ticket {
-    Amqp(amqp::Ticket),
+    Amqp(Box<amqp::Ticket>),
     Sqlite(sqlite::Ticket),
 }
 

@@ -74,7 +74,7 @@ enum News {
     Stopped,
     Lost(String),
     /// None when the broker has cancelled the consumer, or we have.
-    Message(Option<lapin::Result<lapin::message::Delivery>>),
+    Message(Option<lapin::Result<Box<lapin::message::Delivery>>>),
     QuarantineOver,
 }
 
@@ -121,7 +121,9 @@ impl ConsumerLink {
                 _ = self.closing.wait_for(|closing| *closing) => return News::Closing,
                 _ = &mut self.gone => return News::Gone,
                 () = &mut self.stop, if !self.stopped => return News::Stopped,
-                message = messages.next(), if !self.ended => return News::Message(message),
+                message = messages.next(), if !self.ended => {
+                    return News::Message(message.map(|message| message.map(Box::new)));
+                }
                 Some(()) = spared.next() => {}
                 () = over, if until.is_some() && spared.is_empty() => return News::QuarantineOver,
                 reason = connection::lost(events) => return News::Lost(reason),
@@ -134,7 +136,7 @@ impl ConsumerLink {
             News::Closing | News::Gone => return Some(End::Closed),
             News::Stopped => return self.stop(open).await,
             News::Lost(reason) => return Some(self.lost(reason)),
-            News::Message(Some(Ok(message))) => self.receive(open, message),
+            News::Message(Some(Ok(message))) => self.receive(open, *message),
             News::Message(Some(Err(error))) => return Some(self.lost(error.to_string())),
             News::Message(None) if self.stopped => self.ended = true,
             News::Message(None) => {
@@ -191,11 +193,11 @@ impl ConsumerLink {
             returns,
             since: Instant::now(),
             _slot: open.hand.take(returns, None),
-            ticket: delivery::Ticket::Amqp(Ticket {
+            ticket: delivery::Ticket::Amqp(Box::new(Ticket {
                 acker,
                 properties,
                 publisher: self.publisher.clone(),
-            }),
+            })),
             settled: false,
         };
         if returns > 0 {

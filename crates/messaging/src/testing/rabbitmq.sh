@@ -53,7 +53,8 @@ start_node() {
 epmd -port "$3" -address 127.0.0.1 >/dev/null 2>&1 &
 epmd=$!
 server=
-trap 'kill_node; kill "$epmd" 2>/dev/null; cd /; rm -rf "$dir"' EXIT
+# What this shell ignores its children ignore too: -9 it is.
+trap 'kill_node; kill -9 "$epmd" 2>/dev/null; cd /; rm -rf "$dir"' EXIT
 
 start_node || exit 1
 echo started

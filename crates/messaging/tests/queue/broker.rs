@@ -1,15 +1,15 @@
 //! What only a broker does: it goes away, it is full, somebody else has changed it.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use mesh_messaging::{
     Consumer, Error, Headers,
     testing::{LIMIT, Place, Process, RabbitMq, message, within},
 };
-use tokio::{join, time::timeout};
+use tokio::{
+    join,
+    time::{Instant, timeout},
+};
 
 use crate::{becomes, next};
 

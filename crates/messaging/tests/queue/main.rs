@@ -1,5 +1,7 @@
 //! What the queue promises: one test body for each promise, run on a file and on a real RabbitMQ.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod broker;
 mod crash;
 mod dead;
