@@ -18,7 +18,8 @@ const SHELF: [&str; 4] = [
     "mesh-store",
 ];
 /// Depend on shelf and leaves, never on each other.
-const PROCESSES: [&str; 4] = [
+const PROCESSES: [&str; 5] = [
+    "mesh-fulfillment",
     "mesh-gateway",
     "mesh-inventory",
     "mesh-orders",
