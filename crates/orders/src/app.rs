@@ -1,13 +1,13 @@
 //! Wiring.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use mesh_chassis::{BoxError, GrpcInbound, Inbound, OnExit, Runtime};
 use mesh_client::Downstream;
 use mesh_context::Deadline;
 use mesh_messaging::{Queue, QueueConfig};
 use mesh_proto::{FILE_DESCRIPTOR_SET, orders::v1::orders_service_server::OrdersServiceServer};
-use mesh_store::Store;
+use mesh_store::{Store, StoreConfig};
 use sqlx::migrate::Migrator;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     metrics::Metrics,
     peers::{INVENTORY, PAYMENTS},
+    reconcile::Reconciler,
     relay::Relay,
     service::Service,
 };
@@ -31,9 +32,11 @@ pub(crate) fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxErr
     let Config {
         store,
         queue,
+        lease,
         inventory,
         payments,
     } = config;
+    let lock = lock_file(&store);
     let store = Store::open(&store, "orders", MIGRATIONS);
     connect(&store, runtime);
     let inventory = Downstream::new(&INVENTORY, &inventory, runtime.metrics())?;
@@ -42,11 +45,19 @@ pub(crate) fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxErr
     let service = Service::new(store, inventory, payments, tasks, Clock::system());
     forget_old_keys(&service);
     relay(&service, &queue, runtime)?;
+    let election = lease.election(lock, service.store.clone());
+    Reconciler::new(&service, runtime).start(election);
     let inbound = GrpcInbound::new(FILE_DESCRIPTOR_SET)
         .add(OrdersServiceServer::new(service))
         .critical("/shop.orders.v1.OrdersService/GetOrder")
         .critical("/shop.orders.v1.OrdersService/ListOrders");
     Ok(Inbound::Grpc(inbound))
+}
+
+/// What processes of one machine lock to reconcile: beside the store, where that is a file.
+fn lock_file(store: &StoreConfig) -> PathBuf {
+    let file = store.file().map(|store| store.with_extension("lease"));
+    file.unwrap_or_else(|| PathBuf::from(".mesh/orders.lease"))
 }
 
 fn connect(store: &Store, runtime: &Runtime) {

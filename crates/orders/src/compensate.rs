@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// For one compensation, with what is recorded of it.
-const TIME: Duration = Duration::from_secs(5);
+pub(crate) const TIME: Duration = Duration::from_secs(5);
 
 /// The same request with time of its own.
 pub(crate) fn own_time(ctx: &RequestContext) -> RequestContext {

@@ -5,13 +5,17 @@ use mesh_config::{Reader, Section};
 use mesh_messaging::QueueConfig;
 use mesh_store::StoreConfig;
 
-use crate::peers::{INVENTORY, PAYMENTS};
+use crate::{
+    lease::LeaseConfig,
+    peers::{INVENTORY, PAYMENTS},
+};
 
-/// Where the store, the queue and the peers are.
+/// Where the store, the queue, the lease and the peers are.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) store: StoreConfig,
     pub(crate) queue: QueueConfig,
+    pub(crate) lease: LeaseConfig,
     pub(crate) inventory: DownstreamConfig,
     pub(crate) payments: DownstreamConfig,
 }
@@ -21,6 +25,7 @@ impl Section for Config {
         Self {
             store: StoreConfig::read(reader, "orders"),
             queue: QueueConfig::read(reader),
+            lease: LeaseConfig::read(reader),
             inventory: DownstreamConfig::read(reader, &INVENTORY),
             payments: DownstreamConfig::read(reader, &PAYMENTS),
         }

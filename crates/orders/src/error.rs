@@ -33,6 +33,9 @@ pub(crate) enum Error {
     Store(#[from] mesh_store::Error),
     #[error(transparent)]
     Queue(#[from] mesh_messaging::Error),
+    /// A write of a reconciler that does not hold the lease any more.
+    #[error("token {token} of the lease is not the newest")]
+    Replaced { token: i64 },
     #[error(transparent)]
     OutOfPlace(#[from] order::OutOfPlace),
     #[error("cannot read {what} in the store")]
@@ -69,6 +72,7 @@ impl Error {
             Self::Store(mesh_store::Error::DeadlineExceeded) => Code::DeadlineExceeded,
             Self::Store(mesh_store::Error::Failed { .. })
             | Self::Contract { .. }
+            | Self::Replaced { .. }
             | Self::OutOfPlace(_)
             | Self::Corrupt { .. } => Code::Internal,
         }
@@ -80,9 +84,10 @@ impl Error {
             Self::Peer(error) => format!("{}: no answer to work with", error.peer),
             Self::Store(_) => "the store of orders did not answer".to_owned(),
             Self::Queue(_) => "the queue did not answer".to_owned(),
-            Self::Contract { .. } | Self::OutOfPlace(_) | Self::Corrupt { .. } => {
-                "internal error".to_owned()
-            }
+            Self::Contract { .. }
+            | Self::Replaced { .. }
+            | Self::OutOfPlace(_)
+            | Self::Corrupt { .. } => "internal error".to_owned(),
             Self::Malformed(_)
             | Self::NotFound
             | Self::KeyReused

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{clock::Timestamp, error::Error, store::OrderStore};
 
 /// After this a holder that said nothing is taken for dead.
-const TIME: Duration = Duration::from_secs(10);
+pub(crate) const TIME: Duration = Duration::from_secs(10);
 /// For unlocking, whatever time the request has left.
 const UNLOCKING: Duration = Duration::from_secs(1);
 

@@ -31,6 +31,7 @@ mod error;
 mod fulfil;
 mod grpc;
 mod hold;
+mod lease;
 mod metrics;
 mod order;
 mod outbox;
@@ -38,9 +39,12 @@ mod page;
 mod peers;
 mod place;
 mod placement;
+mod reconcile;
 mod relay;
 mod service;
 mod store;
+#[doc(hidden)]
+pub mod testing;
 
 use std::time::Duration;
 
@@ -50,6 +54,7 @@ pub use app::MIGRATIONS;
 pub use clock::Clock;
 pub use config::Config;
 pub use peers::{INVENTORY, PAYMENTS};
+pub use reconcile::Reconciler;
 pub use service::Service;
 
 /// The process.

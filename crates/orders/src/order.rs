@@ -9,6 +9,10 @@
 //!  pending    charge    TokenUnknown      failed     done     hidden, release due, token erased
 //!  pending    charge    OutcomeUnknown    pending    settle
 //!  pending    settle    as from charge
+//!  pending    reserve   GivenUp           failed     done     hidden, release due, token erased
+//!  pending    charge    GivenUp           pending    void     the same from settle
+//!  pending    void      Refused           failed     done     release due, token erased
+//!  pending    void      OutcomeUnknown    pending    void
 //!  confirmed  done      StockReleased     cancelled  done     refund due
 //!  confirmed  done      StockSold         fulfilled  done
 //! ```
@@ -91,6 +95,8 @@ pub(crate) enum Step {
     Charge,
     /// A charge was sent and its outcome is not known: ask before anything else.
     Settle,
+    /// It is given up: nobody may charge for it any more, and what was charged goes back.
+    Void,
     Done,
 }
 
@@ -105,6 +111,8 @@ pub(crate) enum Event {
     /// The payments service has never heard of the payment token.
     TokenUnknown,
     OutcomeUnknown,
+    /// Nobody came back for it.
+    GivenUp,
     /// On its way to be cancelled, and nobody can fulfil it any more.
     StockReleased,
     /// It is fulfilled, and can be cancelled no more.
@@ -135,7 +143,8 @@ pub(crate) enum BadPrices {
 fn after(status: Status, step: Step, event: Event) -> Option<(Status, Step)> {
     match (status, step, event) {
         (Status::Pending, Step::Reserve, Event::Reserved) => Some((Status::Pending, Step::Charge)),
-        (Status::Pending, Step::Reserve, Event::OutOfStock)
+        (Status::Pending, Step::Reserve, Event::OutOfStock | Event::GivenUp)
+        | (Status::Pending, Step::Void, Event::Refused)
         | (Status::Pending, Step::Charge | Step::Settle, Event::Refused | Event::TokenUnknown) => {
             Some((Status::Failed, Step::Done))
         }
@@ -144,6 +153,10 @@ fn after(status: Status, step: Step, event: Event) -> Option<(Status, Step)> {
         }
         (Status::Pending, Step::Charge | Step::Settle, Event::OutcomeUnknown) => {
             Some((Status::Pending, Step::Settle))
+        }
+        (Status::Pending, Step::Charge | Step::Settle, Event::GivenUp)
+        | (Status::Pending, Step::Void, Event::OutcomeUnknown) => {
+            Some((Status::Pending, Step::Void))
         }
         (Status::Confirmed, Step::Done, Event::StockReleased) => {
             Some((Status::Cancelled, Step::Done))
@@ -306,13 +319,15 @@ impl Record {
                 self.visible = false;
                 self.release_due_at = Some(now);
             }
+            // Before the reservation it has not been visible.
+            Event::GivenUp if step == Step::Done => self.release_due_at = Some(now),
             Event::StockReleased => {
                 self.refund_due_at = Some(now);
                 self.cancel_requested_at = None;
             }
             // A wish to cancel it came too late.
             Event::StockSold => self.cancel_requested_at = None,
-            Event::Charged | Event::OutcomeUnknown => {}
+            Event::Charged | Event::OutcomeUnknown | Event::GivenUp => {}
         }
         if step == Step::Done {
             self.payment_token = None;
@@ -344,14 +359,21 @@ mod tests {
         Status::Cancelled,
         Status::Failed,
     ];
-    const STEPS: [Step; 4] = [Step::Reserve, Step::Charge, Step::Settle, Step::Done];
-    const EVENTS: [Event; 8] = [
+    const STEPS: [Step; 5] = [
+        Step::Reserve,
+        Step::Charge,
+        Step::Settle,
+        Step::Void,
+        Step::Done,
+    ];
+    const EVENTS: [Event; 9] = [
         Event::Reserved,
         Event::OutOfStock,
         Event::Charged,
         Event::Refused,
         Event::TokenUnknown,
         Event::OutcomeUnknown,
+        Event::GivenUp,
         Event::StockReleased,
         Event::StockSold,
     ];
@@ -398,6 +420,11 @@ mod tests {
             (Pending, Settle, Refused, Failed, Done),
             (Pending, Settle, TokenUnknown, Failed, Done),
             (Pending, Settle, OutcomeUnknown, Pending, Settle),
+            (Pending, Reserve, GivenUp, Failed, Done),
+            (Pending, Charge, GivenUp, Pending, Void),
+            (Pending, Settle, GivenUp, Pending, Void),
+            (Pending, Void, Refused, Failed, Done),
+            (Pending, Void, OutcomeUnknown, Pending, Void),
             (Confirmed, Done, StockReleased, Cancelled, Done),
             (Confirmed, Done, StockSold, Fulfilled, Done),
         ];
@@ -427,6 +454,8 @@ mod tests {
         for (events, visible, release, refund, token) in [
             (&[Event::Reserved][..], true, None, None, true),
             (&[Event::OutOfStock], true, Some(now), None, false),
+            (&[Event::GivenUp], false, Some(now), None, false),
+            (&[Event::Reserved, Event::GivenUp], true, None, None, true),
             (&[Event::Reserved, Event::Charged], true, None, None, false),
             (
                 &[Event::Reserved, Event::Refused],

@@ -35,6 +35,8 @@ const CANCEL_ORDER: &str = "/shop.orders.v1.OrdersService/CancelOrder";
 
 /// The compensation of a failed order, a section with time of its own.
 pub(crate) const RELEASE_TASK: &str = "release";
+/// What brings to an end what no request does any more; each order has its own time.
+pub(crate) const RECONCILER: &str = "reconciler";
 
 const fn once(handler: &'static str) -> Use {
     Use {
@@ -58,7 +60,12 @@ pub const INVENTORY: Peer = Peer {
     name: "inventory",
     calls: &[
         call(RESERVE, 650, 25, &[once(PLACE_ORDER)]),
-        call(RELEASE, 650, 25, &[once(RELEASE_TASK), once(CANCEL_ORDER)]),
+        call(
+            RELEASE,
+            650,
+            25,
+            &[once(RELEASE_TASK), once(CANCEL_ORDER), once(RECONCILER)],
+        ),
     ],
 };
 
@@ -67,8 +74,8 @@ pub const PAYMENTS: Peer = Peer {
     name: "payments",
     calls: &[
         call(CHARGE, 3_400, 50, &[once(PLACE_ORDER)]),
-        call(GET_CHARGE, 950, 25, &[once(PLACE_ORDER)]),
-        call(REFUND, 3_400, 50, &[once(CANCEL_ORDER)]),
+        call(GET_CHARGE, 950, 25, &[once(PLACE_ORDER), once(RECONCILER)]),
+        call(REFUND, 3_400, 50, &[once(CANCEL_ORDER), once(RECONCILER)]),
     ],
 };
 
@@ -254,7 +261,7 @@ mod tests {
     use mesh_chassis::Process as _;
 
     use super::*;
-    use crate::Orders;
+    use crate::{Orders, reconcile};
 
     /// The caps of the calls that `handler` makes one after the other.
     fn longest(handler: &str, without: &str) -> Duration {
@@ -275,6 +282,7 @@ mod tests {
         assert!(longest(PLACE_ORDER, GET_CHARGE) < time);
         assert!(longest(PLACE_ORDER, RESERVE) < time);
         assert!(longest(CANCEL_ORDER, "") < time);
+        assert!(longest(RECONCILER, "") < reconcile::TIME);
     }
 
     #[test]

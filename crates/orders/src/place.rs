@@ -114,6 +114,8 @@ impl Service {
                 None => self.charge(ctx, attempt).await,
             },
             Step::Charge | Step::Settle => self.ask(ctx, attempt).await,
+            // Its charge is being voided: the reconciler brings it to its end.
+            Step::Void => self.leave_open(ctx, &mut attempt, None).await,
             Step::Done => Err(Error::corrupt("a key", "open, but its order is done")),
         }
     }

@@ -5,6 +5,7 @@
 
 mod keys;
 mod outbox;
+mod reconcile;
 mod rows;
 
 use std::sync::Arc;
@@ -25,9 +26,16 @@ use crate::{
 
 pub(crate) use keys::KeyChange;
 pub(crate) use outbox::Unpublished;
+pub(crate) use reconcile::{Ages, Due, Fenced, KeyEnd, Work};
 
 /// Keys forgotten in one transaction at most.
 const PURGE_BATCH: i64 = 500;
+
+/// A failed order holds no stock; one that nobody may know of is forgotten.
+const RELEASED: [&str; 2] = [
+    "UPDATE orders SET release_due_at = NULL WHERE id = $1",
+    "DELETE FROM orders WHERE id = $1 AND visible = 0 AND status = 'failed'",
+];
 
 /// The store of orders.
 #[derive(Debug, Clone)]
@@ -223,10 +231,7 @@ impl OrderStore {
     /// Records that a failed order holds no stock. One that nobody may know of is then forgotten.
     pub(crate) async fn released(&self, id: OrderId, deadline: Deadline) -> Result<()> {
         let mut tx = self.store.begin(deadline).await?;
-        for sql in [
-            "UPDATE orders SET release_due_at = NULL WHERE id = $1",
-            "DELETE FROM orders WHERE id = $1 AND visible = 0 AND status = 'failed'",
-        ] {
+        for sql in RELEASED {
             let id = id.to_string();
             sqlx::query(sql).bind(id).execute(&mut *tx).await?;
         }

@@ -38,6 +38,15 @@ impl StoreConfig {
         });
         Self { location }
     }
+
+    /// The absolute path of the store that is a file.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.location {
+            Location::Sqlite(path) => Some(path),
+            Location::Postgres(_) => None,
+        }
+    }
 }
 
 /// The location; or what is wrong with a URL of a known scheme; or nothing, when the scheme was refused already.

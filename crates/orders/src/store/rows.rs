@@ -81,6 +81,7 @@ pub(super) fn step_name(step: Step) -> &'static str {
         Step::Reserve => "reserve",
         Step::Charge => "charge",
         Step::Settle => "settle",
+        Step::Void => "void",
         Step::Done => "done",
     }
 }
@@ -90,6 +91,7 @@ fn step(name: &str) -> Result<Step> {
         "reserve" => Ok(Step::Reserve),
         "charge" => Ok(Step::Charge),
         "settle" => Ok(Step::Settle),
+        "void" => Ok(Step::Void),
         "done" => Ok(Step::Done),
         _ => Err(Error::corrupt("a step", name)),
     }

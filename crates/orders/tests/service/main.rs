@@ -8,6 +8,7 @@ mod fulfilling;
 mod listing;
 mod outages;
 mod placing;
+mod reconciling;
 mod unknown_outcomes;
 mod wiring;
 mod world;

@@ -10,7 +10,7 @@ use mesh_chassis::testing::TestRuntime;
 use mesh_client::{Downstream, DownstreamConfig, Peer};
 use mesh_config::Reader;
 use mesh_context::{Deadline, Policy, RequestContext};
-use mesh_orders::{Clock, INVENTORY, PAYMENTS, Service};
+use mesh_orders::{Clock, INVENTORY, PAYMENTS, Reconciler, Service};
 use mesh_proto::orders::v1::{
     CancelOrderRequest, GetOrderRequest, Line, ListOrdersRequest, ListOrdersResponse,
     MarkFulfilledRequest, Order, OrderStatus, PlaceOrderRequest, PlaceOrderResponse,
@@ -27,6 +27,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
     pub(crate) service: Service,
+    pub(crate) reconciler: Reconciler,
     pub(crate) store: Store,
     pub(crate) inventory: Arc<Inventory>,
     pub(crate) payments: Arc<Payments>,
@@ -57,8 +58,10 @@ impl World {
         let (to_inventory, to_payments) = (downstream(&INVENTORY), downstream(&PAYMENTS));
         let tasks = runtime.runtime().tasks().clone();
         let service = Service::new(store.clone(), to_inventory, to_payments, tasks, clock);
+        let reconciler = Reconciler::new(&service, runtime.runtime());
         Self {
             service,
+            reconciler,
             store,
             inventory,
             payments,
@@ -103,6 +106,12 @@ impl World {
             let answer = service.place_order(within(LIMIT, request)).await;
             answer.map(tonic::Response::into_inner)
         })
+    }
+
+    /// One round of a reconciler that holds the lease, so much later.
+    pub(crate) async fn reconcile(&self, later: Duration) {
+        self.pass(later);
+        assert!(self.reconciler.round(1).await, "nobody else has the lease");
     }
 
     pub(crate) async fn cancel(&self, id: &str) -> Result<Order, Status> {
