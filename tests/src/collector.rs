@@ -89,6 +89,12 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// All spans received so far.
     #[must_use]
     pub fn spans(&self) -> Vec<SpanRecord> {

@@ -10,6 +10,7 @@
 //! fixed: [`Ports`] keeps the ones it gives out until it is dropped. Every process dies with the value that stands for it.
 
 mod collector;
+pub mod envoy;
 mod eventually;
 mod grpc;
 mod http;

@@ -41,7 +41,7 @@ pub struct Exit {
 #[derive(Debug)]
 pub(crate) struct Program<'a> {
     pub(crate) name: &'a str,
-    /// One of the binaries of this package.
+    /// One of the binaries of this package, or the path of another.
     pub(crate) binary: &'a str,
     pub(crate) arguments: &'a [&'a str],
     /// Where it runs; its output goes there too.
@@ -129,6 +129,11 @@ impl Process {
         kill(self.pid(), Signal::TERM);
     }
 
+    /// Stops the clock for it (SIGSTOP): its connections stay, nothing is answered.
+    pub fn pause(&self) {
+        kill(self.pid(), Signal::STOP);
+    }
+
     /// Ends it at once (SIGKILL).
     ///
     /// # Panics
@@ -201,7 +206,7 @@ pub(crate) fn kill(pid: u32, signal: Signal) {
     kill_process(pid, signal).expect("the process is there");
 }
 
-/// A binary of this package: cargo builds it beside the folder of the tests.
+/// A binary of this package: cargo builds it beside the folder of the tests. An absolute path stays as it is.
 fn built(binary: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     let folder = test

@@ -39,6 +39,7 @@ struct Running {
     process: Process,
     service: SocketAddr,
     admin: SocketAddr,
+    environment: Vec<(String, String)>,
 }
 
 /// What to start, and with which settings.
@@ -56,13 +57,14 @@ impl Processes {
         Self::all().start().await
     }
 
-    /// All of them.
+    /// All that an order needs; without fulfillment, which would change it once it is placed.
     #[must_use]
     pub fn all() -> ProcessesBuilder {
         Self::only(&ALL)
     }
 
-    /// Some of them. `relay` is one that takes the place of payments and calls payments in turn ([`crate::Relay`]).
+    /// Some of them. `relay` is one that takes the place of payments and calls payments in turn ([`crate::Relay`]);
+    /// `orders-2` is a second replica of orders.
     #[must_use]
     pub fn only(names: &[&'static str]) -> ProcessesBuilder {
         ProcessesBuilder {
@@ -88,7 +90,13 @@ impl Processes {
     /// A client of a process's admin listener.
     #[must_use]
     pub fn admin(&self, name: &str) -> Http {
-        Http::new(self.running[name].admin)
+        Http::new(self.admin_address(name))
+    }
+
+    /// Where a process's admin listener is.
+    #[must_use]
+    pub fn admin_address(&self, name: &str) -> SocketAddr {
+        self.running[name].admin
     }
 
     /// What a process counts now.
@@ -121,11 +129,29 @@ impl Processes {
 
     /// Ends them all, callers first, and insists that each ends well; what they logged can still be read.
     pub async fn stop(&mut self) {
-        for name in ALL.iter().rev().chain(&["relay"]) {
-            if let Some(running) = self.running.get_mut(name) {
-                running.process.stop().await;
+        for service in ["fulfillment"]
+            .iter()
+            .chain(ALL.iter().rev())
+            .chain(&["relay"])
+        {
+            for (name, running) in &mut self.running {
+                if service_of(name) == *service {
+                    running.process.stop().await;
+                }
             }
         }
+    }
+
+    /// Ends one, insists that it ends well, and starts it again on the same ports; what both logged can be read.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end well or does not become ready.
+    pub async fn restart(&mut self, name: &'static str) {
+        let running = self.running.get_mut(name).expect("it was started");
+        running.process.stop().await;
+        running.process = launch(name, self.folder.path(), &running.environment);
+        ready(name, running).await;
     }
 }
 
@@ -176,23 +202,13 @@ impl ProcessesBuilder {
         let running = self.names.iter().map(|name| {
             let (service, admin) = addresses[name];
             let environment = self.environment(name, &addresses);
-            let (binary, arguments) = match *name {
-                "relay" => ("relay", &[][..]),
-                name => ("tested-mesh", &["run", name][..]),
-            };
-            let program = Program {
-                name,
-                binary,
-                arguments,
-                folder: folder.path(),
-                environment: &environment,
-            };
             (
                 *name,
                 Running {
-                    process: Process::start(&program),
+                    process: launch(name, folder.path(), &environment),
                     service,
                     admin,
+                    environment,
                 },
             )
         });
@@ -220,7 +236,7 @@ impl ProcessesBuilder {
             ("MESH_ADMIN_ADDR".to_owned(), admin.to_string()),
             ("MESH_DRAIN_DELAY".to_owned(), "0s".to_owned()),
             ("MESH_DRAIN_TIMEOUT".to_owned(), "6s".to_owned()),
-            ("OTEL_SERVICE_NAME".to_owned(), name.to_owned()),
+            ("OTEL_SERVICE_NAME".to_owned(), service_of(name).to_owned()),
         ];
         for peer in PEERS {
             // The relay stands between orders and payments.
@@ -242,10 +258,29 @@ impl ProcessesBuilder {
         let given = self
             .settings
             .iter()
-            .filter(|(of, _, _)| of.is_none_or(|of| of == name));
+            .filter(|(of, _, _)| of.is_none_or(|of| of == service_of(name)));
         settings.extend(given.map(|(_, name, value)| (name.clone(), value.clone())));
         settings
     }
+}
+
+fn launch(name: &str, folder: &Path, environment: &[(String, String)]) -> Process {
+    let (binary, arguments) = match service_of(name) {
+        "relay" => ("relay", &[][..]),
+        service => ("tested-mesh", &["run", service][..]),
+    };
+    Process::start(&Program {
+        name,
+        binary,
+        arguments,
+        folder,
+        environment,
+    })
+}
+
+/// What a process is a replica of.
+fn service_of(name: &str) -> &str {
+    name.split('-').next().unwrap_or(name)
 }
 
 async fn ready(name: &str, running: &mut Running) {

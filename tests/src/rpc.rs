@@ -8,8 +8,8 @@ use mesh_proto::{
     },
     money::v1::Money,
     orders::v1::{
-        Line, Order, OrderItem, OrderStatus, PlaceOrderRequest, PlaceOrderResponse,
-        place_order_response,
+        GetOrderResponse, Line, Order, OrderItem, OrderStatus, PlaceOrderRequest,
+        PlaceOrderResponse, place_order_response,
     },
     payments::v1::{ChargeRequest, ChargeResponse, ChargeState},
 };
@@ -110,26 +110,37 @@ pub fn charge(state: ChargeState) -> Reply {
 /// A confirmed order of one piece.
 #[must_use]
 pub fn placed() -> Reply {
+    let outcome = place_order_response::Outcome::Confirmed.into();
+    Reply::message(&PlaceOrderResponse {
+        outcome,
+        order: Some(confirmed()),
+        ..PlaceOrderResponse::default()
+    })
+}
+
+/// That order, asked for by its id.
+#[must_use]
+pub fn found_order() -> Reply {
+    Reply::message(&GetOrderResponse {
+        order: Some(confirmed()),
+    })
+}
+
+fn confirmed() -> Order {
     let item = OrderItem {
         sku: SKU.to_owned(),
         quantity: 1,
         unit_price: price(),
         total: price(),
     };
-    let order = Order {
+    Order {
         id: "0b0f2f1e-5a0f-4d0c-8a55-4a6fbbf4f9a1".to_owned(),
         status: OrderStatus::Confirmed.into(),
         items: vec![item],
         total: price(),
         created_at_us: 1,
         updated_at_us: 1,
-    };
-    let outcome = place_order_response::Outcome::Confirmed.into();
-    Reply::message(&PlaceOrderResponse {
-        outcome,
-        order: Some(order),
-        ..PlaceOrderResponse::default()
-    })
+    }
 }
 
 /// An order of one piece, as the gateway asks for it.
