@@ -137,8 +137,12 @@ impl Server {
     /// finish. Ends when all have, or when the shutdown cuts: then it drops what is left and says what that was.
     pub async fn serve(self) -> Drained {
         let cut = match self.answers {
-            Answers::Grpc(stack) => accept::run(self.listener, stack, self.shutdown).await,
-            Answers::Http(stack) => accept::run(self.listener, stack, self.shutdown).await,
+            Answers::Grpc(stack) => {
+                accept::run(self.listener, stack, self.shutdown, accept::CONNECTIONS).await
+            }
+            Answers::Http(stack) => {
+                accept::run(self.listener, stack, self.shutdown, accept::CONNECTIONS).await
+            }
         };
         Drained { cut }
     }

@@ -18,14 +18,18 @@ use super::{
 };
 use crate::shutdown::Shutdown;
 
+/// Open at once; the next waits in the listener's backlog. Far more than sidecars and ingresses open, and a bound on what
+/// silent ones can hold.
+pub(super) const CONNECTIONS: usize = 4096;
 /// After an error that is not the other side's (out of file descriptors): as long as it takes others to close.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Serves until the shutdown closes or cuts. Returns the requests that were cut.
+/// Serves at most `limit` connections at once until the shutdown closes or cuts. Returns the requests that were cut.
 pub(super) async fn run<S: Answering>(
     listener: TcpListener,
     stack: Stack<S>,
     shutdown: Shutdown,
+    limit: usize,
 ) -> Vec<String> {
     // Owned and awaited here, so not among the process's named tasks.
     let mut connections = JoinSet::new();
@@ -35,7 +39,7 @@ pub(super) async fn run<S: Answering>(
             biased;
             () = &mut closing => break,
             Some(_ended) = connections.join_next() => {}
-            accepted = next(&listener) => {
+            accepted = next(&listener), if connections.len() < limit => {
                 connections.spawn(connection::serve(accepted, stack.clone(), shutdown.clone()));
             }
         }
@@ -90,4 +94,42 @@ fn is_the_callers(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, routing::get};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        time::timeout,
+    };
+
+    use super::*;
+    use crate::{
+        server::{fixtures::Fixture, request::Protocol},
+        shutdown::Trigger,
+    };
+
+    const REQUEST: &[u8] = b"GET /orders/7 HTTP/1.1\r\nHost: shop\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_connection_too_many_waits_until_another_has_ended() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let router = Router::new().route("/orders/{id}", get(async || "seven"));
+        let stack = Fixture::new(Protocol::Http).stack(router);
+        let trigger = Trigger::new();
+        let mut server = JoinSet::new();
+        server.spawn(run(listener, stack, trigger.shutdown(), 1));
+
+        let mut first = TcpStream::connect(addr).await.unwrap();
+        first.write_all(REQUEST).await.unwrap();
+        assert_ne!(first.read(&mut [0; 1024]).await.unwrap(), 0);
+        let mut second = TcpStream::connect(addr).await.unwrap();
+        second.write_all(REQUEST).await.unwrap();
+        let early = timeout(Duration::from_millis(100), second.read_u8()).await;
+        assert!(early.is_err(), "served beyond the limit");
+        drop(first);
+        assert_eq!(second.read_u8().await.unwrap(), b'H');
+    }
 }
