@@ -134,6 +134,11 @@ impl Process {
         kill(self.pid(), Signal::STOP);
     }
 
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        kill(self.pid(), Signal::CONT);
+    }
+
     /// Ends it at once (SIGKILL).
     ///
     /// # Panics

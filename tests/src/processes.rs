@@ -142,6 +142,18 @@ impl Processes {
         }
     }
 
+    /// Kills one (SIGKILL) and starts it again on the same ports.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become ready.
+    pub async fn kill(&mut self, name: &'static str) {
+        let running = self.running.get_mut(name).expect("it was started");
+        running.process.kill().await;
+        running.process = launch(name, self.folder.path(), &running.environment);
+        ready(name, running).await;
+    }
+
     /// Ends one, insists that it ends well, and starts it again on the same ports; what both logged can be read.
     ///
     /// # Panics

@@ -454,10 +454,14 @@ async fn a_cancelled_order_frees_its_stock_and_is_paid_back() {
 
 #[tokio::test]
 async fn a_pending_order_cannot_be_cancelled_yet() {
-    let (_processes, shop) = start().await;
+    let (mut processes, shop) = start().await;
     let sku = shop.first_sku().await;
+    let connected = shop.order("warm", &sku, 1, "tok_ok").send().await;
+    assert_eq!(connected.status, 201);
+    // So that nobody can settle it meanwhile.
+    processes.process("payments").pause();
     let pending = shop
-        .order("one", &sku, 1, "tok_silent")
+        .order("one", &sku, 1, "tok_ok")
         .send()
         .await
         .expect_status(202);

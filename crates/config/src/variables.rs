@@ -125,7 +125,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "MESH_LEASE_URL",
         of: &["orders"],
         default: "local:",
-        meaning: "who reconciles, or etcd://host:2379[,…]; reserved for the reconciler, not read yet",
+        meaning: "where it is decided which replica reconciles: a locked file beside the store, for one machine; or etcd://host:2379[,…]",
     },
     Variable {
         name: "MESH_PREFETCH",

@@ -182,7 +182,7 @@ impl Reconciler {
         };
         let each = stream::iter(due).map(|due| self.one(work, due, store));
         let ours = each.buffer_unordered(PARALLEL);
-        ours.all(|ours| std::future::ready(ours)).await
+        ours.all(std::future::ready).await
     }
 
     async fn one(&self, work: Work, due: Due, store: &Fenced) -> bool {
