@@ -59,7 +59,7 @@ impl Worker {
             let more = tokio::select! {
                 more = self.work_on(delivery) => more,
                 () = &mut cut => {
-                    tracing::warn!(message = id, "cut, it comes again");
+                    tracing::warn!(message_id = id, "cut, it comes again");
                     return;
                 }
             };
@@ -91,7 +91,7 @@ impl Worker {
             trace_id = %ctx.trace_id(),
             span_id = %ctx.span_id(),
             request_id = %ctx.request_id(),
-            message = id,
+            message_id = id,
             attempt,
             outcome,
             duration = started.elapsed().as_secs_f64(),
@@ -131,7 +131,7 @@ impl Worker {
                 Err(Error::Away(error)) => error,
             };
             let (trace_id, message_id) = (ctx.trace_id(), &message.id);
-            tracing::warn!(%trace_id, message = message_id, %error, "held, trying again in {pause:?}");
+            tracing::warn!(%trace_id, message_id, %error, "held, trying again in {pause:?}");
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.shutdown.draining() => return End::Release,
@@ -157,7 +157,7 @@ impl Worker {
         while let Some(delivery) = self.consumer.next().await {
             let id = delivery.id().to_owned();
             if let Err(error) = delivery.release().await {
-                tracing::warn!(message = id, %error, "cannot be released, it comes back at the price of a delivery");
+                tracing::warn!(message_id = id, %error, "cannot be released, it comes back at the price of a delivery");
             }
         }
     }
