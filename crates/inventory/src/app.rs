@@ -17,7 +17,11 @@ pub(crate) fn build(config: Config, runtime: &Runtime) -> Inbound {
     let stock = Stock::new(Store::open(&store, "inventory", MIGRATIONS));
     connect(stock.clone(), seed_stock, runtime);
     let service = InventoryServiceServer::new(Service::new(stock));
-    Inbound::Grpc(GrpcInbound::new(FILE_DESCRIPTOR_SET).add(service))
+    let inbound = GrpcInbound::new(FILE_DESCRIPTOR_SET)
+        .add(service)
+        .critical("/shop.inventory.v1.InventoryService/ListProducts")
+        .critical("/shop.inventory.v1.InventoryService/GetProducts");
+    Inbound::Grpc(inbound)
 }
 
 fn connect(stock: Stock, seed_stock: u64, runtime: &Runtime) {

@@ -18,7 +18,10 @@ pub(crate) fn build(config: Config, runtime: &Runtime) -> Inbound {
     connect(store.clone(), runtime);
     let provider = BuiltIn::new(store.clone());
     let service = Service::new(Charges::new(store), provider, runtime.tasks().clone());
-    Inbound::Grpc(GrpcInbound::new(FILE_DESCRIPTOR_SET).add(PaymentsServiceServer::new(service)))
+    let inbound = GrpcInbound::new(FILE_DESCRIPTOR_SET)
+        .add(PaymentsServiceServer::new(service))
+        .critical("/shop.payments.v1.PaymentsService/GetCharge");
+    Inbound::Grpc(inbound)
 }
 
 fn connect(store: Store, runtime: &Runtime) {

@@ -112,19 +112,29 @@ impl<P: Provider> Service<P> {
 
 impl<P: Provider> Parts<P> {
     async fn charge_and_record(&self, order: &Order) -> Result<State, Error> {
-        let outcome = answer(self.provider.charge(order)).await?;
+        let outcome = answer(self.provider.charge(order)).await;
         self.record(&order.key, outcome).await
     }
 
     async fn refund_and_record(&self, key: &Key) -> Result<State, Error> {
-        let outcome = answer(self.provider.refund(key)).await?;
+        let outcome = answer(self.provider.refund(key)).await;
         self.record(key, outcome).await
     }
 
-    async fn record(&self, key: &Key, outcome: State) -> Result<State, Error> {
-        self.charges
-            .settle(key, outcome, Deadline::after(RECORD_LIMIT))
-            .await
+    async fn record(
+        &self,
+        key: &Key,
+        outcome: Result<State, provider::Error>,
+    ) -> Result<State, Error> {
+        let deadline = Deadline::after(RECORD_LIMIT);
+        let recorded = match outcome {
+            Ok(outcome) => self.charges.settle(key, outcome, deadline).await,
+            Err(error) => Err(error.into()),
+        };
+        // The caller may be gone, so it is said here; nothing is lost, for the provider can be asked.
+        recorded.inspect_err(
+            |error| tracing::warn!(key = key.as_str(), %error, "an outcome is not recorded"),
+        )
     }
 }
 

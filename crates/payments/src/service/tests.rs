@@ -321,26 +321,15 @@ async fn a_charge_is_recorded_although_its_caller_is_gone(store: Store) {
     gates.before.someone_waits().await;
     drop(charge);
     gates.before.let_one_pass();
-    let charges = Charges::new(store.clone());
-    while charges
-        .find(&key("tok_ok"), soon())
-        .await
-        .unwrap()
-        .unwrap()
-        .state
-        != State::Charged
-    {
-        tokio::task::yield_now().await;
-    }
+    until(async || recorded(&store, "tok_ok").await == Some(State::Charged)).await;
     assert_eq!(ledger(&store, "tok_ok").await, (1, 0));
 }
 
 async fn a_silent_charge_is_found_by_asking(store: Store) {
     let service = built_in(&store);
     let mut charge = in_background(service.clone(), "tok_silent");
-    while service.find(&key("tok_silent"), soon()).await.unwrap() != Some(State::Charged) {
-        tokio::task::yield_now().await;
-    }
+    let silent = key("tok_silent");
+    until(async || service.find(&silent, soon()).await.unwrap() == Some(State::Charged)).await;
     assert!(charge.try_join_next().is_none(), "it is silent");
     drop(charge);
     assert_eq!(
@@ -354,15 +343,7 @@ async fn a_silent_charge_is_found_by_asking(store: Store) {
 async fn a_slow_charge_is_voided_while_it_is_on_its_way(store: Store) {
     let service = built_in(&store);
     let charge = in_background(service.clone(), "tok_slow");
-    let charges = Charges::new(store.clone());
-    while charges
-        .find(&key("tok_slow"), soon())
-        .await
-        .unwrap()
-        .is_none()
-    {
-        tokio::task::yield_now().await;
-    }
+    until(async || recorded(&store, "tok_slow").await.is_some()).await;
     assert_eq!(
         service.refund(key("tok_slow"), soon()).await.unwrap(),
         State::Voided
@@ -449,6 +430,27 @@ async fn whatever_the_order_a_refund_leaves_no_money_taken(store: Store) {
         };
         assert_eq!(ledger(&store, name).await, expected, "{state:?}");
     }
+}
+
+/// What payments itself has recorded of a key.
+async fn recorded(store: &Store, of: &str) -> Option<State> {
+    let record = Charges::new(store.clone())
+        .find(&key(of), soon())
+        .await
+        .unwrap();
+    record.map(|record| record.state)
+}
+
+/// Asks until it is so, for 20 s at most.
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let asking = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), asking)
+        .await
+        .expect("it is so in time");
 }
 
 /// A charge under a key that is called like its token. Dropped, it is cancelled, as a handler whose caller is gone.
