@@ -1,5 +1,9 @@
 //! Two replicas of orders behind a real Envoy are restarted in turn, under load: no customer notices, no span is lost.
 //! A small dose by default; `scripts/rolling-restart` sets `RESTARTS` of each and `REQUESTS_PER_SECOND`.
+#![expect(
+    clippy::print_stdout,
+    reason = "what was measured is shown, not only judged"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
