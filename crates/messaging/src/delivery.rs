@@ -145,7 +145,7 @@ impl Delivery {
     /// It did not get there: it comes again.
     pub async fn dead_letter(mut self, reason: impl Into<String>) -> Result<(), Error> {
         let reason = reason.into();
-        tracing::warn!(message = %self.received.id, %reason, "dead letter");
+        tracing::warn!(message_id = %self.received.id, %reason, "dead letter");
         self.record.error = Some(reason.clone());
         self.settle(Settle::DeadLetter(reason)).await
     }
