@@ -1,6 +1,6 @@
 //! Queues for tests: a temporary file, and a throw-away RabbitMQ that goes when its test process does.
 //!
-//! ```ignore
+//! ```text
 //! async fn a_message_comes_back(place: Place) { … }
 //!
 //! mesh_messaging::on_each_queue!(a_message_comes_back);
@@ -30,8 +30,9 @@ use crate::{
 
 /// Longer than anything takes on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
-/// Short, so that a test does not wait long for a consumer of the embedded queue to be taken for dead.
-const LEASE: Duration = Duration::from_millis(600);
+/// Short, so that a test does not wait long for a consumer of the embedded queue to be taken for dead; long enough that a
+/// busy machine does not take a living one for dead.
+pub const LEASE: Duration = Duration::from_millis(1500);
 
 /// A test per back end and function: each gets an empty queue.
 #[macro_export]

@@ -1,10 +1,8 @@
 //! A message's way from the publisher to its acknowledgement, on both back ends.
 
-use std::time::Duration;
-
 use mesh_messaging::{
     ConsumerConfig, Delivery, Error, Headers, Message, Replay,
-    testing::{Place, Process, message, within},
+    testing::{LEASE, Place, Process, message, within},
 };
 use tokio::time::timeout;
 use tokio_test::{assert_pending, task::spawn};
@@ -128,8 +126,7 @@ async fn a_message_that_is_held_costs_nothing_and_none_is_taken_for_it(place: Pl
     let held = next(&mut consumer).await;
     becomes(&process.queue, 0, 0).await;
     let mut idle = other.consumer(10);
-    // Longer than the lease of a test.
-    let waited = timeout(Duration::from_secs(2), idle.next()).await;
+    let waited = timeout(2 * LEASE, idle.next()).await;
     assert!(waited.is_err(), "nobody gets what is held: {waited:?}");
     assert!(!held.held_too_long());
     within(held.ack()).await.unwrap();
