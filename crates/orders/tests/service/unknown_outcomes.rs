@@ -205,7 +205,7 @@ async fn while_nothing_can_be_learnt_the_order_stays_pending(store: Store) {
 async fn a_charge_that_outlasts_the_request_leaves_it_pending_in_time(store: Store) {
     let world = World::new(store).await;
     world.script.fail("charge", &[Fault::Silence]);
-    let limit = Duration::from_millis(800);
+    let limit = Duration::from_secs(3);
     let call = world.place_within(limit, order("k", "tok_ok"));
     let answer = tokio::time::timeout(limit, call)
         .await
