@@ -84,7 +84,6 @@ async fn waits_for_its_store(name: &'static str) -> Result<()> {
         .is_some_and(|list| list.contains(&"store".into()));
     ensure!(waits, "{name}: {}", answer.text());
 
-    let came = Instant::now();
     let ready = eventually(RECOVERED, "it is ready", || {
         let look = admin.get("/readyz").send();
         async move {
@@ -100,10 +99,6 @@ async fn waits_for_its_store(name: &'static str) -> Result<()> {
         ended = come(place, server) => ended?,
         () = ready => {}
     }
-    println!(
-        "{name}: alive after {until_alive:?}, ready {:?} after its store came",
-        came.elapsed()
-    );
     Ok(())
 }
 

@@ -85,8 +85,9 @@ impl Profile {
 
     /// The share of all that was measured in stacks with such a function.
     fn share(&self, function: &str) -> f64 {
-        let named =
-            |f: &&Function| self.strings[usize::try_from(f.name).unwrap()].contains(function);
+        let named = |f: &&Function| {
+            self.strings[usize::try_from(f.name).expect("an index")].contains(function)
+        };
         let functions: Vec<u64> = self.function.iter().filter(named).map(|f| f.id).collect();
         let within = |l: &&Location| {
             l.line

@@ -226,9 +226,9 @@ impl<'h> Received<'h> {
         }
         match found.multi.filter(|b3| found.agrees(*b3)) {
             Some(b3) if policy.trusted || b3.sampled == Some(false) => {
-                self.multi
-                    .as_received()
-                    .for_each(|(name, value)| put(name, value));
+                let received = self.multi.as_received();
+                let kept = received.filter(|(name, _)| policy.trusted || *name != header::B3_FLAGS);
+                kept.for_each(|(name, value)| put(name, value));
             }
             Some(b3) if b3.ids.is_none() => put(header::B3_SAMPLED, HeaderValue::from_static("0")),
             b3 => outgoing(b3)

@@ -346,6 +346,17 @@ fn at_the_edge_ids_are_kept_and_the_decision_is_ours() {
         assert!(accepted.context.sampled(), "our sampler is on");
         assert!(!onward.contains_key("x-b3-flags"));
     }
+    let unsampled = [
+        ("x-b3-traceid", TRACE),
+        ("x-b3-spanid", SPAN),
+        ("x-b3-sampled", "0"),
+        ("x-b3-flags", "0"),
+    ];
+    assert!(
+        !through(&unsampled, &edge(copying()))
+            .1
+            .contains_key("x-b3-flags")
+    );
     let short = [
         ("x-b3-traceid", &TRACE[16..]),
         ("x-b3-spanid", SPAN),

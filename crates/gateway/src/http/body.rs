@@ -6,8 +6,9 @@
 use std::{fmt, marker::PhantomData};
 
 use axum::body::{Body, Bytes};
+use bytes::BytesMut;
 use http::{HeaderMap, header::CONTENT_TYPE};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -17,6 +18,8 @@ use crate::error::Error;
 
 /// The longest body that is read.
 const LIMIT: usize = 64 * 1024;
+/// The most that is read of a body that is refused.
+const DISCARDED: u64 = 1024 * 1024;
 
 /// A body that is JSON, of whatever shape.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ impl Json {
     /// Reads a body that says it is JSON, and is.
     pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, Error> {
         if !says_json(headers) {
+            discard(body).await;
             return Err(Error::NotJson);
         }
         let bytes = collect(body).await?;
@@ -64,16 +68,36 @@ fn says_json(headers: &HeaderMap) -> bool {
         })
 }
 
-async fn collect(body: Body) -> Result<Bytes, Error> {
-    use http_body::Body as _;
-    // Known to be too long: not a byte of it is read.
-    if body.size_hint().lower() > LIMIT as u64 {
-        return Err(Error::TooLarge);
+async fn collect(mut body: Body) -> Result<Bytes, Error> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::BadRequest("the body broke off".to_owned()))?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if bytes.len() + data.len() > LIMIT {
+            discard(body).await;
+            return Err(Error::TooLarge);
+        }
+        bytes.extend_from_slice(data);
     }
-    match Limited::new(body, LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge),
-        Err(_) => Err(Error::BadRequest("the body broke off".to_owned())),
+    Ok(bytes.freeze())
+}
+
+/// Reads the rest of a body that is refused, within reason: a connection closed on bytes that were sent is reset, and the
+/// sender may never see why.
+async fn discard(mut body: Body) {
+    use http_body::Body as _;
+    let mut left = DISCARDED;
+    if body.size_hint().lower() > left {
+        return;
+    }
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
 }
 
