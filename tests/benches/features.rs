@@ -1,13 +1,14 @@
 //! What each feature of the client and the server side costs over a bare tonic call.
 //!
-//! Both sides run on one thread, with enough calls at once that nobody waits for a wake-up: what differs between two
-//! cases is the work done for a call, not how threads find each other. At the end a table of ratios.
+//! Both sides run on one thread, with enough calls at once that nobody waits for a wake-up, and its CPU time is what
+//! counts: what differs between two cases is the work done for a call, not how threads find each other or who else is
+//! busy. At the end a table of ratios.
 
 use std::{
+    fmt::Write as _,
     fs,
     future::Future,
     net::SocketAddr,
-    path::{Path, PathBuf},
     pin::Pin,
     sync::{
         Arc,
@@ -30,8 +31,8 @@ use mesh_proto::payments::v1::{
     payments_service_client::PaymentsServiceClient,
     payments_service_server::{PaymentsService, PaymentsServiceServer},
 };
-use serde_json::Value;
-use tokio::{task::JoinSet, time::Instant};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::task::JoinSet;
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -44,9 +45,9 @@ use tonic::{
 const CONCURRENT: usize = 32;
 /// Longer than any measurement: a context is made once.
 const LONG: Duration = Duration::from_secs(3600);
-const GROUP: &str = "features";
-/// Where Criterion keeps its figures.
-const RESULTS: &str = env!("CARGO_TARGET_TMPDIR");
+/// Of the table: so many rounds, and in each so many calls of every case.
+const ROUNDS: usize = 60;
+const CALLS_OF_A_ROUND: u64 = 1000;
 
 static PAYMENTS: Peer = Peer {
     name: "payments",
@@ -63,8 +64,9 @@ static PAYMENTS: Peer = Peer {
 };
 
 /// One way to make a call.
-type OneCall = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+type OneCall = dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
+#[expect(clippy::print_stdout, reason = "it is a command")]
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -73,29 +75,28 @@ fn main() {
     let cases = runtime
         .block_on(cases())
         .expect("the loopback has free ports");
-    let mut criterion = Criterion::default()
-        .output_directory(Path::new(RESULTS))
-        .configure_from_args();
-    let mut group = criterion.benchmark_group(GROUP);
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("features");
     group
         .throughput(Throughput::Elements(1))
         .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(5))
-        .sample_size(30);
-    let names: Vec<_> = cases.iter().map(|(name, _)| *name).collect();
-    for (name, call) in cases {
-        let call = Arc::new(call);
-        group.bench_function(name, |bencher| {
-            bencher.iter_custom(|calls| runtime.block_on(make(calls, &call)));
+        .measurement_time(Duration::from_secs(3))
+        .sample_size(20);
+    for (name, call) in &cases {
+        group.bench_function(*name, |bencher| {
+            bencher.iter_custom(|calls| runtime.block_on(make(calls, call)));
         });
     }
     group.finish();
     criterion.final_summary();
-    table(&names);
+    // Without it cargo only wants to know whether the cases run.
+    if std::env::args().any(|argument| argument == "--bench") {
+        println!("\n{}", runtime.block_on(table(&cases)));
+    }
 }
 
 /// Every case, from the bare call up.
-async fn cases() -> anyhow::Result<Vec<(&'static str, OneCall)>> {
+async fn cases() -> anyhow::Result<Vec<(&'static str, Arc<OneCall>)>> {
     let silent: Arc<dyn AccessLog> = Arc::new(Silent);
     let written = access_log(fs::File::create("/dev/null")?)?;
     let quiet = Policy::inside(LONG);
@@ -148,13 +149,13 @@ async fn our_server(policy: &Policy, log: &Arc<dyn AccessLog>) -> anyhow::Result
     Ok(address)
 }
 
-fn bare_client(server: SocketAddr) -> anyhow::Result<OneCall> {
+fn bare_client(server: SocketAddr) -> anyhow::Result<Arc<OneCall>> {
     let channel = Endpoint::try_from(format!("http://{server}"))?.connect_lazy();
     let client = PaymentsServiceClient::new(channel);
-    Ok(Box::new(move || Box::pin(call(client.clone()))))
+    Ok(Arc::new(move || Box::pin(call(client.clone()))))
 }
 
-fn our_client(server: SocketAddr, policy: &Policy) -> anyhow::Result<OneCall> {
+fn our_client(server: SocketAddr, policy: &Policy) -> anyhow::Result<Arc<OneCall>> {
     let config = DownstreamConfig {
         url: format!("http://{server}").parse()?,
         timeout: Duration::from_secs(5),
@@ -163,7 +164,7 @@ fn our_client(server: SocketAddr, policy: &Policy) -> anyhow::Result<OneCall> {
     };
     let payments = Downstream::new(&PAYMENTS, &config, &prometheus::Registry::new())?;
     let context = RequestContext::for_task("bench", LONG, policy);
-    Ok(Box::new(move || {
+    Ok(Arc::new(move || {
         Box::pin(call(payments.stub(&context, PaymentsServiceClient::new)))
     }))
 }
@@ -182,11 +183,11 @@ where
     answer.expect("the server answers every call");
 }
 
-/// Makes `calls` calls and says how long they took.
+/// Makes `calls` calls and says how much CPU time they took, on both sides.
 async fn make(calls: u64, call: &Arc<OneCall>) -> Duration {
     let left = Arc::new(AtomicU64::new(calls));
     let mut callers = JoinSet::new();
-    let start = Instant::now();
+    let start = cpu_time();
     for _ in 0..CONCURRENT {
         let (call, left) = (Arc::clone(call), Arc::clone(&left));
         callers.spawn(async move {
@@ -200,32 +201,39 @@ async fn make(calls: u64, call: &Arc<OneCall>) -> Duration {
         });
     }
     callers.join_all().await;
-    start.elapsed()
+    cpu_time().saturating_sub(start)
 }
 
-/// What was measured, each against the first; nothing when Criterion only tried whether the cases run.
-#[expect(clippy::print_stdout, reason = "it is a command")]
-fn table(names: &[&str]) {
-    let Some(times) = names
-        .iter()
-        .map(|name| median(name))
-        .collect::<Option<Vec<_>>>()
-    else {
-        return;
-    };
-    println!("\n| calls | microseconds, both sides | against the bare call |\n|---|---|---|");
-    for (name, time) in names.iter().zip(&times) {
-        println!("| {name} | {:.1} | {:.2} |", time / 1e3, time / times[0]);
+/// What this thread has used.
+fn cpu_time() -> Duration {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(used).expect("a thread uses no negative time")
+}
+
+/// Each case against the first. In rounds, because a machine is faster at one time than at another: within a round all
+/// cases have the same machine, and the median leaves out rounds in which they had not.
+async fn table(cases: &[(&str, Arc<OneCall>)]) -> String {
+    let mut times = vec![Vec::new(); cases.len()];
+    for _ in 0..ROUNDS {
+        for ((_, call), times) in cases.iter().zip(&mut times) {
+            let took = make(CALLS_OF_A_ROUND, call).await.as_secs_f64();
+            times.push(took * 1e6 / CALLS_OF_A_ROUND as f64);
+        }
     }
+    let bare = times[0].clone();
+    let mut table =
+        String::from("| calls | CPU time, both sides | against the bare call |\n|---|---|---|\n");
+    for ((name, _), times) in cases.iter().zip(times) {
+        let ratios = times.iter().zip(&bare).map(|(time, bare)| time / bare);
+        let ratio = median(ratios.collect());
+        let _ = writeln!(table, "| {name} | {:.1} µs | {ratio:.2} |", median(times));
+    }
+    table
 }
 
-/// Nanoseconds, as Criterion wrote them down.
-fn median(name: &str) -> Option<f64> {
-    let path = [RESULTS, GROUP, name, "new", "estimates.json"]
-        .iter()
-        .collect::<PathBuf>();
-    let estimates: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    estimates["median"]["point_estimate"].as_f64()
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 #[derive(Debug)]
