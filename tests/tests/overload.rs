@@ -10,7 +10,7 @@ use tokio::process::Command;
 async fn an_overloaded_service_answers_what_it_can_and_its_probes() {
     let measured = Command::new(env!("CARGO_BIN_EXE_overload"))
         .args(["--bounds", "rough", "--cost", "10ms", "--step", "500ms"])
-        .args(["--limit", "8", "--length", "2s", "--factors", "2,5"])
+        .args(["--limit", "4", "--length", "2s", "--factors", "2,5"])
         .kill_on_drop(true)
         .output();
     let measured = measured.await.unwrap();
