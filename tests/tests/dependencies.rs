@@ -11,9 +11,10 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 /// Depend on nothing of ours.
 const LEAVES: [&str; 3] = ["mesh-config", "mesh-context", "mesh-proto"];
 /// Depend on leaves, never on each other.
-const SHELF: [&str; 4] = [
+const SHELF: [&str; 5] = [
     "mesh-chassis",
     "mesh-client",
+    "mesh-manifests",
     "mesh-messaging",
     "mesh-store",
 ];
