@@ -8,6 +8,7 @@
 //! YAML is read as the API server does (booleans and octal numbers of YAML 1.1), except that a key that stands twice is
 //! refused: `kubectl` takes the last one without a word.
 
+mod destination_rule;
 mod error;
 mod kustomize;
 mod manifests;
@@ -16,6 +17,10 @@ mod virtual_service;
 mod yaml;
 
 pub use self::{
+    destination_rule::{
+        ConnectionPool, DestinationRule, HttpPool, LoadBalancer, OutlierDetection, RetryBudget,
+        Subset, TcpPool, TrafficPolicy, Warmup,
+    },
     error::Error,
     manifests::{Manifests, documents},
     object::Object,

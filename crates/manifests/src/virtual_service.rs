@@ -235,7 +235,7 @@ impl HttpRoute {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(value)?;
     let read = mesh_config::parse_duration(&text);
     read.map(Some)
