@@ -4,6 +4,8 @@
 //! buffer, limits on slow clients. It is meant for the kubelet, the scraper and people, and is in no Service.
 
 mod config_dump;
+#[cfg(feature = "crash-points")]
+mod crash_points;
 mod index;
 mod live;
 mod log_level;
@@ -185,6 +187,10 @@ where
         ref method => method.as_str(),
     };
     let path = request.uri().path();
+    #[cfg(feature = "crash-points")]
+    if path.starts_with(crash_points::PATH) {
+        return crash_points::answer(peer, request).await;
+    }
     let Some(route) = ROUTES.iter().find(|route| route.path == path) else {
         return text(StatusCode::NOT_FOUND, "no such route; GET / lists them\n");
     };

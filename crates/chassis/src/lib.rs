@@ -37,6 +37,7 @@
 pub mod admin;
 mod config;
 mod cpu;
+mod crash_points;
 mod health;
 mod heartbeat;
 mod lifecycle;
@@ -54,6 +55,7 @@ pub mod telemetry;
 pub mod testing;
 mod version;
 
+pub use crash_points::crash_point;
 pub use process::{BoxError, Defaults, Process, main};
 pub use readiness::{Blocker, Readiness};
 pub use runtime::Runtime;

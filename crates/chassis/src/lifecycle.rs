@@ -34,6 +34,7 @@ use crate::{
     BoxError, Inbound, OnExit, Process, Readiness, Runtime, Tasks,
     admin::{self, Bound},
     config::ChassisConfig,
+    crash_points,
     heartbeat::Heartbeat,
     metrics,
     runtime::Parts,
@@ -99,6 +100,7 @@ async fn live<P: Process>(
         settings,
         die_with_parent,
     } = start;
+    crash_points::declare(P::CRASH_POINTS);
     let mut signals = Signals::listen(die_with_parent)?;
     let admin = Bound::bind(&chassis.admin)?;
     let server = chassis.server.as_ref();

@@ -28,6 +28,8 @@ pub trait Process: 'static {
     const NAME: &'static str;
     /// How it differs from other processes in what all have.
     const DEFAULTS: Defaults;
+    /// Every name that it gives to [`crash_point`](crate::crash_point).
+    const CRASH_POINTS: &'static [&'static str] = &[];
     /// Its own settings.
     type Config: Section + Send + 'static;
 

@@ -11,7 +11,7 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use mesh_chassis::Shutdown;
+use mesh_chassis::{Shutdown, crash_point};
 use mesh_context::RequestContext;
 use mesh_messaging::{Consumer, Delivery, Message, topology::ROUTING_KEY};
 use tokio::time::{Instant, sleep};
@@ -82,7 +82,12 @@ impl Worker {
             Err(malformed) => End::Dead(malformed.to_string()),
         };
         let (outcome, settled) = match end {
-            End::Fulfilled => ("fulfilled", delivery.ack().await),
+            End::Fulfilled => {
+                crash_point("fulfillment.ack.before");
+                let acked = delivery.ack().await;
+                crash_point("fulfillment.ack.after");
+                ("fulfilled", acked)
+            }
             End::Cancelled => ("cancelled", delivery.ack().await),
             End::Dead(reason) => ("dead letter", delivery.dead_letter(reason).await),
             End::Release => ("released", delivery.release().await),
@@ -115,6 +120,7 @@ impl Worker {
     ) -> End {
         let (mut pause, longest) = PAUSES;
         let mut faults = 0;
+        crash_point("fulfillment.work.before");
         sleep(self.work_time).await;
         loop {
             let error = match self.try_once(&ctx, message).await {
@@ -145,7 +151,9 @@ impl Worker {
     }
 
     async fn try_once(&self, ctx: &RequestContext, message: &Message) -> Result<Commit, Error> {
+        crash_point("fulfillment.commit.before");
         let commit = self.peers.commit(ctx, message).await?;
+        crash_point("fulfillment.commit.after");
         if commit == Commit::Sold {
             self.peers.mark_fulfilled(ctx, message).await?;
         }

@@ -14,6 +14,7 @@
 mod app;
 mod config;
 mod consumer;
+mod crash_points;
 mod error;
 mod peers;
 
@@ -33,6 +34,7 @@ impl Process for Fulfillment {
         request_timeout: config::MESSAGE_TIMEOUT,
         edge: false,
     };
+    const CRASH_POINTS: &'static [&'static str] = crash_points::ALL;
     type Config = Config;
 
     fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxError> {

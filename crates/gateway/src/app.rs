@@ -25,6 +25,7 @@ impl Process for Gateway {
         request_timeout: Duration::from_secs(5),
         edge: true,
     };
+    const CRASH_POINTS: &'static [&'static str] = &["gateway.place.before", "gateway.place.after"];
     type Config = Config;
 
     fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxError> {

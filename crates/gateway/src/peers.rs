@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_chassis::crash_point;
 use mesh_client::{BuildError, Call, Downstream, Order as CallOrder, Peer, Use};
 use mesh_context::RequestContext;
 use mesh_proto::{
@@ -158,7 +159,9 @@ impl Peers {
         request: PlaceOrderRequest,
     ) -> Result<Placed, Error> {
         let mut stub = self.orders.stub(ctx, OrdersServiceClient::new);
+        crash_point("gateway.place.before");
         let answer = stub.place_order(request).await;
+        crash_point("gateway.place.after");
         settle(ctx, Rpc::PlaceOrder, answer, Placed::try_from)
     }
 

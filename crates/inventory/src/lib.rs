@@ -15,6 +15,7 @@
 mod app;
 mod catalogue;
 mod config;
+mod crash_points;
 mod error;
 mod grpc;
 mod page;
@@ -39,6 +40,7 @@ impl Process for Inventory {
         request_timeout: Duration::from_secs(1),
         edge: false,
     };
+    const CRASH_POINTS: &'static [&'static str] = crash_points::ALL;
     type Config = config::Config;
 
     fn build(config: config::Config, runtime: &Runtime) -> Result<Inbound, BoxError> {

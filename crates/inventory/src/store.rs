@@ -10,6 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use mesh_chassis::crash_point;
 use mesh_context::Deadline;
 use mesh_store::{Connection, Store};
 use sqlx::Row as _;
@@ -120,7 +121,9 @@ impl Stock {
             // What was taken comes back as the transaction is dropped.
             return why_missing(&mut tx, missing).await;
         }
+        crash_point("inventory.reserve.before");
         tx.commit().await?;
+        crash_point("inventory.reserve.after");
         Ok(Reserve::Reserved(prices))
     }
 
@@ -141,7 +144,10 @@ impl Stock {
         if update.execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(commit_without_effect(state(&mut tx, order).await?)?);
         }
-        Ok(tx.commit().await?)
+        crash_point("inventory.commit.before");
+        tx.commit().await?;
+        crash_point("inventory.commit.after");
+        Ok(())
     }
 
     /// Gives back what is reserved, and lets nothing be reserved any more.
@@ -164,7 +170,9 @@ impl Stock {
                 give_back(&mut tx, sku, quantity).await?;
             }
         }
+        crash_point("inventory.release.before");
         tx.commit().await?;
+        crash_point("inventory.release.after");
         Ok(Release::Released)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mesh_chassis::Section;
+use mesh_chassis::{Section, crash_point};
 use mesh_context::{Deadline, RequestContext};
 
 use crate::{
@@ -33,7 +33,9 @@ impl Service {
     }
 
     async fn try_release(&self, ctx: &RequestContext, order: OrderId) -> Result<()> {
-        match self.peers.release(ctx, order).await? {
+        let answer = self.peers.release(ctx, order).await?;
+        crash_point("orders.release.after");
+        match answer {
             Release::Released => self.store.released(order, ctx.deadline()).await,
             Release::Committed => {
                 let reason = "sold what was never paid for";
@@ -55,6 +57,7 @@ impl Service {
 
     async fn try_refund(&self, ctx: &RequestContext, order: OrderId, key: &str) -> Result<()> {
         self.peers.refund(ctx, key).await?;
+        crash_point("orders.refund.after");
         self.store.refunded(order, ctx.deadline()).await
     }
 }

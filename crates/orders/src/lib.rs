@@ -27,6 +27,7 @@ mod charge;
 mod clock;
 mod compensate;
 mod config;
+mod crash_points;
 mod error;
 mod fulfil;
 mod grpc;
@@ -68,6 +69,7 @@ impl Process for Orders {
         request_timeout: Duration::from_millis(4_600),
         edge: false,
     };
+    const CRASH_POINTS: &'static [&'static str] = crash_points::ALL;
     type Config = Config;
 
     fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxError> {

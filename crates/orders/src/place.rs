@@ -15,6 +15,7 @@
 
 use std::time::Duration;
 
+use mesh_chassis::crash_point;
 use mesh_client::Kind;
 use mesh_context::{Deadline, RequestContext};
 use tonic::Code;
@@ -85,6 +86,7 @@ impl Service {
             placement.check_request()?;
             Ok(Record::new(id, placement, trace_headers(ctx), now))
         };
+        crash_point("orders.claim.before");
         let lease = hold.lease();
         let claim = self
             .store
@@ -123,7 +125,10 @@ impl Service {
     /// Sets the pieces aside; or ends the attempt when there are too few.
     async fn reserve(&self, ctx: &RequestContext, attempt: &mut Attempt) -> Result<Option<Placed>> {
         let (order, lines) = (attempt.record.order.id, attempt.record.lines());
-        match self.peers.reserve(ctx, order, lines).await {
+        crash_point("orders.reserve.before");
+        let answer = self.peers.reserve(ctx, order, lines).await;
+        crash_point("orders.reserve.after");
+        match answer {
             Ok(Reservation::Reserved(lines)) => {
                 self.reserved(ctx, attempt, &lines).await?;
                 Ok(None)
@@ -176,7 +181,9 @@ impl Service {
     async fn charge(&self, ctx: &RequestContext, mut attempt: Attempt) -> Result<Placed> {
         let (service, ctx) = (self.clone(), ctx.clone());
         let section = async move {
+            crash_point("orders.charge.before");
             let answer = service.peers.charge(&ctx, &attempt.record).await;
+            crash_point("orders.charge.after");
             let payment = Payment::of_charge(answer);
             service.settle(&ctx, &mut attempt, payment).await
         };
@@ -186,7 +193,9 @@ impl Service {
     /// Goes on where an earlier attempt may have sent a charge.
     async fn ask(&self, ctx: &RequestContext, mut attempt: Attempt) -> Result<Placed> {
         let key = &attempt.record.charge_key;
-        let payment = match self.peers.get_charge(ctx, key).await {
+        let answer = self.peers.get_charge(ctx, key).await;
+        crash_point("orders.get_charge.after");
+        let payment = match answer {
             Ok(state) => Payment::of_record(state),
             Err(error) if attempt.record.step == Step::Settle => {
                 Some(Payment::Unknown(Some(error)))

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mesh_chassis::{OnExit, Tasks};
+use mesh_chassis::{OnExit, Tasks, crash_point};
 use mesh_context::Deadline;
 use mesh_messaging::{Headers, Message, Queue};
 use tokio::time::{sleep, timeout};
@@ -100,7 +100,10 @@ impl Relay {
         let headers = Headers::from_json(&message.trace_headers);
         let message = Message::parse(message.payload.as_bytes())
             .map_err(|error| Error::corrupt("a message", error))?;
-        Ok(self.queue.publish(&message, &headers).await?)
+        crash_point("orders.publish.before");
+        self.queue.publish(&message, &headers).await?;
+        crash_point("orders.publish.after");
+        Ok(())
     }
 
     async fn measure(self, metrics: Metrics) {

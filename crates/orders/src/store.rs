@@ -10,12 +10,14 @@ mod rows;
 
 use std::sync::Arc;
 
+use mesh_chassis::crash_point;
 use mesh_context::Deadline;
 use mesh_store::{Connection, Store};
 use tokio::sync::Notify;
 
 use crate::{
     clock::Timestamp,
+    crash_points,
     error::{Error, Result},
     hold::Lease,
     order::{Order, OrderId, Record, Status},
@@ -103,7 +105,10 @@ impl OrderStore {
         if let Some(message) = message {
             outbox::insert(&mut tx, message).await?;
         }
+        let [before, after] = crash_points::of_attempt(record);
+        crash_point(before);
         tx.commit().await?;
+        crash_point(after);
         if message.is_some() {
             self.recorded.notify_one();
         }
@@ -187,6 +192,7 @@ impl OrderStore {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
+        crash_point("orders.cancel_wish.after");
         Ok(done.rows_affected() == 1)
     }
 
@@ -204,7 +210,9 @@ impl OrderStore {
     pub(crate) async fn cancel(&self, record: &Record, deadline: Deadline) -> Result<bool> {
         let mut tx = self.store.begin(deadline).await?;
         let done = update_order(&mut tx, record, Status::Confirmed).await?;
+        crash_point("orders.cancel.before");
         tx.commit().await?;
+        crash_point("orders.cancel.after");
         Ok(done)
     }
 
@@ -224,7 +232,9 @@ impl OrderStore {
                 .execute(&mut *tx)
                 .await?;
         }
+        crash_point("orders.fulfil.before");
         tx.commit().await?;
+        crash_point("orders.fulfil.after");
         Ok(done)
     }
 

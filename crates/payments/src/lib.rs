@@ -15,6 +15,7 @@
 mod app;
 mod charge;
 mod config;
+mod crash_points;
 mod error;
 mod grpc;
 mod provider;
@@ -36,6 +37,7 @@ impl Process for Payments {
         request_timeout: Duration::from_millis(3_400),
         edge: false,
     };
+    const CRASH_POINTS: &'static [&'static str] = crash_points::ALL;
     type Config = config::Config;
 
     fn build(config: config::Config, runtime: &Runtime) -> Result<Inbound, BoxError> {

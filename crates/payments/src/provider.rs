@@ -5,6 +5,7 @@
 
 use std::{future::Future, time::Duration};
 
+use mesh_chassis::crash_point;
 use mesh_context::Deadline;
 use mesh_store::{Connection, Store};
 use sqlx::Row as _;
@@ -93,7 +94,9 @@ impl BuiltIn {
             .bind(now())
             .execute(&mut *tx)
             .await?;
+        crash_point("payments.take.before");
         tx.commit().await?;
+        crash_point("payments.take.after");
         Ok(State::Charged)
     }
 
@@ -120,7 +123,9 @@ impl BuiltIn {
             .bind(key.as_str())
             .bind(now());
         insert.execute(&mut *tx).await?;
+        crash_point("payments.give_back.before");
         tx.commit().await?;
+        crash_point("payments.give_back.after");
         Ok(State::Refunded)
     }
 }

@@ -2,12 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use mesh_chassis::crash_point;
 use mesh_context::Deadline;
 use mesh_store::{Connection, Store};
 use sqlx::Row as _;
 
 use crate::{
     charge::{Fingerprint, Key, Record, State},
+    crash_points,
     error::Error,
 };
 
@@ -42,7 +44,10 @@ impl Charges {
         if insert.execute(&mut *tx).await?.rows_affected() == 0 {
             return record(&mut tx, key).await;
         }
+        let [before, after] = crash_points::of_start(state);
+        crash_point(before);
         tx.commit().await?;
+        crash_point(after);
         Ok(None)
     }
 
@@ -74,7 +79,10 @@ impl Charges {
                 .await?
                 .map_or(state, |record| record.state));
         }
+        let [before, after] = crash_points::of_settle(state);
+        crash_point(before);
         tx.commit().await?;
+        crash_point(after);
         Ok(state)
     }
 }

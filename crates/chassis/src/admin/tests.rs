@@ -180,6 +180,50 @@ async fn the_log_level_is_changed_from_loopback_only_and_by_directives_only() {
     }
 }
 
+/// As it is shipped.
+#[cfg(not(feature = "crash-points"))]
+#[tokio::test]
+async fn without_crash_points_there_is_no_route_for_them() {
+    for (method, path) in [
+        ("GET", "/debug/crash-points"),
+        ("PUT", "/debug/crash-points/orders.charge.after"),
+    ] {
+        let (status, _) = ask(&state(), method, path).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{method} {path}");
+    }
+}
+
+#[cfg(feature = "crash-points")]
+#[tokio::test]
+async fn crash_points_are_listed_and_armed_from_loopback_only() {
+    crate::crash_points::declare(&["tiny.step.after"]);
+    crate::crash_point("tiny.step.after");
+    let put = async |peer: &str, path: &str, body: &'static str| {
+        let request = Request::put(format!("/debug/crash-points{path}"))
+            .body(Full::new(Bytes::from(body)))
+            .unwrap();
+        answer(state(), peer.parse().unwrap(), request)
+            .await
+            .status()
+    };
+    let here = "127.0.0.1:40000";
+    for (peer, path, body, status) in [
+        (here, "/tiny.step.after", "x", StatusCode::BAD_REQUEST),
+        (here, "/tiny.step.before", "", StatusCode::NOT_FOUND),
+        (here, "", "", StatusCode::NOT_FOUND),
+        ("10.1.2.3:1", "/tiny.step.after", "", StatusCode::FORBIDDEN),
+        (here, "/tiny.step.after", "2\n", StatusCode::NO_CONTENT),
+    ] {
+        assert_eq!(put(peer, path, body).await, status, "{peer} {path} {body}");
+    }
+    crate::crash_point("tiny.step.after");
+    let (_, list) = ask(&state(), "GET", "/debug/crash-points").await;
+    assert_eq!(
+        parse(&list),
+        json!({"tiny.step.after": {"passes": 2, "armed": 1}})
+    );
+}
+
 #[tokio::test]
 async fn the_listener_answers_and_closes_on_what_is_no_http() {
     let bound = Bound::bind(&AdminConfig {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_chassis::crash_point;
 use mesh_context::RequestContext;
 
 use super::Reconciler;
@@ -59,7 +60,9 @@ impl Reconciler {
             Step::Reserve => self.forget(ctx, record, store).await?,
             Step::Charge | Step::Settle => {
                 let state = self.service.peers.get_charge(ctx, &record.charge_key);
-                match event(state.await?) {
+                let state = state.await?;
+                crash_point("orders.reconcile.get_charge.after");
+                match event(state) {
                     Some(event) => self.conclude(ctx, record, event, store).await?,
                     None if self.is_hopeless(&record, died) => {
                         let record = self.give_up(ctx, record, store).await?;
@@ -103,6 +106,7 @@ impl Reconciler {
     async fn void(&self, ctx: &RequestContext, record: Record, store: &Fenced) -> Result<()> {
         let key = &record.charge_key;
         self.service.peers.refund(ctx, key).await?;
+        crash_point("orders.reconcile.void.after");
         self.conclude(ctx, record, Event::Refused, store).await
     }
 
@@ -169,12 +173,15 @@ impl Reconciler {
 
     async fn refund(&self, ctx: &RequestContext, record: &Record, store: &Fenced) -> Result<()> {
         self.service.peers.refund(ctx, &record.charge_key).await?;
+        crash_point("orders.reconcile.refund.after");
         let order = record.order.id;
         store.done(Work::Refund, order, ctx.deadline()).await
     }
 
     async fn release(&self, ctx: &RequestContext, order: OrderId, store: &Fenced) -> Result<()> {
-        match self.service.peers.release(ctx, order).await? {
+        let answer = self.service.peers.release(ctx, order).await?;
+        crash_point("orders.reconcile.release.after");
+        match answer {
             Release::Released => store.done(Work::Release, order, ctx.deadline()).await,
             Release::Committed => {
                 let reason = "sold what was never paid for";

@@ -4,6 +4,7 @@
 //! A relay takes messages in one short transaction and marks them in another, so that no lock is held while the queue is
 //! waited for. One that dies in between leaves them taken until their time is over; they are then published again.
 
+use mesh_chassis::crash_point;
 use mesh_context::Deadline;
 use mesh_store::Connection;
 use sqlx::Row as _;
@@ -69,6 +70,10 @@ impl OrderStore {
             .bind(until.0)
             .fetch_all(&mut *tx)
             .await?;
+        // It looks every second, mostly in vain.
+        if !rows.is_empty() {
+            crash_point("orders.take.before");
+        }
         tx.commit().await?;
         let message = |row: &sqlx::any::AnyRow| {
             Ok(Unpublished {
@@ -102,7 +107,10 @@ impl OrderStore {
                 .execute(&mut *tx)
                 .await?;
         }
-        Ok(tx.commit().await?)
+        crash_point("orders.mark.before");
+        tx.commit().await?;
+        crash_point("orders.mark.after");
+        Ok(())
     }
 
     /// What is left to publish, from the index of just that.

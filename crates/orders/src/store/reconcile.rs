@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use mesh_chassis::crash_point;
 use mesh_context::Deadline;
 use mesh_store::{Connection, Tx};
 use sqlx::Row as _;
@@ -12,6 +13,7 @@ use sqlx::Row as _;
 use super::{OrderStore, outbox, rows, update_order};
 use crate::{
     clock::Timestamp,
+    crash_points,
     error::{Error, Result},
     order::{OrderId, Record, Status},
     outbox::Message,
@@ -186,7 +188,10 @@ impl Fenced {
             outbox::insert(&mut tx, message).await?;
         }
         worked(&mut tx, id).await?;
+        let [before, after] = crash_points::of_reconciler(record);
+        crash_point(before);
         tx.commit().await?;
+        crash_point(after);
         if message.is_some() {
             self.store.recorded.notify_one();
         }
@@ -203,7 +208,10 @@ impl Fenced {
             return Err(Error::InProgress);
         }
         worked(&mut tx, record.order.id).await?;
-        Ok(tx.commit().await?)
+        crash_point("orders.reconcile.cancel.before");
+        tx.commit().await?;
+        crash_point("orders.reconcile.cancel.after");
+        Ok(())
     }
 
     /// Records that one kind of work is done, or not to be done.
