@@ -15,6 +15,20 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
     limit: Duration,
     what: &str,
+    look: impl FnMut() -> F,
+) -> T {
+    patiently(limit, PAUSE, what, look).await
+}
+
+/// As [`eventually`], with longer pauses: for what takes seconds, and when many wait at the same time.
+///
+/// # Panics
+///
+/// When it still is `Err` after `limit`, with the last one.
+pub async fn patiently<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    limit: Duration,
+    pause: Duration,
+    what: &str,
     mut look: impl FnMut() -> F,
 ) -> T {
     let end = Instant::now() + limit;
@@ -29,6 +43,6 @@ pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
             Instant::now() < end,
             "{what}: not within {limit:?}; last seen: {last:?}"
         );
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
 }

@@ -27,7 +27,7 @@ mod table;
 
 pub use self::{
     collector::{Collector, SpanRecord},
-    eventually::eventually,
+    eventually::{eventually, patiently},
     grpc::{Called, call},
     http::{Answer, Http, Request},
     mesh::{Member, Mesh, MeshBuilder},

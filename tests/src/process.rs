@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -161,6 +162,24 @@ impl Process {
             code: status.expect("it is our child").code(),
             errors: self.errors(),
         }
+    }
+
+    /// Waits until it has aborted.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end within `limit`, or ends otherwise.
+    pub async fn aborted(&mut self, limit: Duration) {
+        let status = timeout(limit, self.child.wait()).await;
+        let status = status.unwrap_or_else(|_| panic!("{} lives on after {limit:?}", self.name));
+        let signal = status.expect("it is our child").signal();
+        let errors = self.errors();
+        assert_eq!(
+            signal,
+            Some(Signal::ABORT.as_raw()),
+            "{}: {errors}",
+            self.name
+        );
     }
 
     /// Asks it to end and insists that it does so well.

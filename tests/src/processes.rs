@@ -154,6 +154,18 @@ impl Processes {
         ready(name, running).await;
     }
 
+    /// Waits until one has died at a crash point, and starts it again on the same ports.
+    ///
+    /// # Panics
+    ///
+    /// When it does not die, ends otherwise, or does not become ready again.
+    pub async fn crashed(&mut self, name: &'static str, limit: Duration) {
+        let running = self.running.get_mut(name).expect("it was started");
+        running.process.aborted(limit).await;
+        running.process = launch(name, self.folder.path(), &running.environment);
+        ready(name, running).await;
+    }
+
     /// Ends one, insists that it ends well, and starts it again on the same ports; what both logged can be read.
     ///
     /// # Panics
