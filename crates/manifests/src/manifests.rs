@@ -67,9 +67,19 @@ impl Manifests {
         self.of(kind).find(|object| object.name == name)
     }
 
-    /// Adds the objects of another set.
-    pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+    /// Applies another set over this one: an object of the same kind, namespace and name is replaced.
+    pub fn put_over(&mut self, other: Self) {
+        for object in other.0 {
+            let same = |known: &&mut Object| {
+                known.kind == object.kind
+                    && known.namespace == object.namespace
+                    && known.name == object.name
+            };
+            match self.0.iter_mut().find(same) {
+                Some(known) => *known = object,
+                None => self.0.push(object),
+            }
+        }
     }
 
     /// Keeps the objects that fulfil a condition.

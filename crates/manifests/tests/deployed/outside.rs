@@ -1,0 +1,74 @@
+//! What the manifests count on and do not bring along.
+
+use std::fs;
+
+use mesh_manifests::{Manifests, Outside, OutsidePod};
+
+use super::sets;
+
+/// Whose secrets are made by hand, before it is applied.
+const PRODUCTION: &str = "deploy/overlays/production";
+
+/// The surroundings: a cluster with Istio, KEDA and DNS.
+pub(crate) fn of(set: &Manifests) -> Outside {
+    let pod = |namespace, labels, ports| OutsidePod {
+        namespace,
+        labels,
+        ports,
+    };
+    let by_hand = set.iter().any(|object| object.source == PRODUCTION);
+    Outside {
+        pods: vec![
+            pod("kube-system", &[("k8s-app", "kube-dns")], &[53]),
+            pod("istio-system", &[("app", "istiod")], &[15012]),
+            pod("istio-ingress", &[("istio", "ingressgateway")], &[80, 443]),
+            pod("keda", &[("app", "keda-operator")], &[]),
+            // scripts/load runs it for as long as a load test takes.
+            pod("shop", &[("app", "load")], &[]),
+        ],
+        services: vec![],
+        accounts: vec![
+            ("istio-ingress", "istio-ingressgateway"),
+            ("istio-ingress", "istio-ingressgateway-service-account"),
+        ],
+        secrets: if by_hand {
+            secrets_made_by_hand()
+        } else {
+            vec![]
+        },
+    }
+}
+
+/// As the comment of the overlay tells people to make them:
+/// `kubectl -n shop create secret generic orders --from-literal=store-url=… --from-literal=queue-url=…`
+fn secrets_made_by_hand() -> Vec<[String; 3]> {
+    let file = sets::root().join(PRODUCTION).join("kustomization.yaml");
+    let text = fs::read_to_string(file).expect("the overlay is there");
+    let mut secrets = Vec::new();
+    for line in text.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [
+            "#",
+            "kubectl",
+            "-n",
+            namespace,
+            "create",
+            "secret",
+            "generic",
+            name,
+            ref keys @ ..,
+        ] = words[..]
+        else {
+            continue;
+        };
+        for key in keys
+            .iter()
+            .filter_map(|word| word.strip_prefix("--from-literal="))
+        {
+            let key = key.split('=').next().unwrap_or_default();
+            secrets.push([namespace, name, key].map(str::to_owned));
+        }
+    }
+    assert!(!secrets.is_empty(), "the overlay names no secret to make");
+    secrets
+}
