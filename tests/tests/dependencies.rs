@@ -9,7 +9,7 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Depend on nothing of ours.
-const LEAVES: [&str; 3] = ["mesh-config", "mesh-context", "mesh-proto"];
+const LEAVES: [&str; 4] = ["mesh-backing", "mesh-config", "mesh-context", "mesh-proto"];
 /// Depend on leaves, never on each other.
 const SHELF: [&str; 5] = [
     "mesh-chassis",

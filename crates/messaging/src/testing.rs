@@ -78,7 +78,7 @@ impl Place {
     /// # Panics
     /// RabbitMQ is not installed, or does not start.
     pub async fn rabbitmq() -> Self {
-        // The one static: a broker takes seconds to start. It outlives no process: its watcher reads our pipe to the end.
+        // The one static: a broker takes seconds to start. It outlives no process.
         static SHARED: OnceLock<RabbitMq> = OnceLock::new();
         Self::on(SHARED.get_or_init(RabbitMq::start)).await
     }

@@ -8,25 +8,18 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader, Write as _},
-    net::TcpListener,
-    os::unix::process::CommandExt as _,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
 };
 
+use mesh_backing::{Kind, Options, Server};
 use mesh_config::{Reader, Section};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, migrate::Migrator};
+use sqlx::migrate::Migrator;
 use tempfile::TempDir;
 
 use crate::{Store, StoreConfig};
-
-const SCRIPT: &str = include_str!("testing/postgres.sh");
-/// PostgreSQL refuses to run as root.
-const NOT_AS_ROOT: &str = r#"[ "$(id -u)" = 0 ] || exec sh -c "$1" sh "$2"; exec runuser -u postgres -- sh -c "$1" sh "$2""#;
 
 /// A test per database and function: each gets an empty, prepared [`Store`].
 #[macro_export]
@@ -108,8 +101,7 @@ pub fn sqlite() -> Sqlite {
 /// # Panics
 /// PostgreSQL is not installed, or does not start.
 pub async fn postgres() -> String {
-    // The one static: `initdb` takes a second, too long for each test. The server outlives no process: its watcher reads
-    // our pipe to the end.
+    // The one static: `initdb` takes a second, too long for each test. The server outlives no process.
     static SHARED: OnceLock<Postgres> = OnceLock::new();
     SHARED.get_or_init(Postgres::start).database().await
 }
@@ -117,11 +109,8 @@ pub async fn postgres() -> String {
 /// A PostgreSQL server of one's own, to be stopped and started.
 #[derive(Debug)]
 pub struct Postgres {
-    port: u16,
+    server: Server,
     databases: AtomicU32,
-    commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    watcher: Child,
 }
 
 impl Postgres {
@@ -130,107 +119,33 @@ impl Postgres {
     /// # Panics
     /// PostgreSQL is not installed, or does not start.
     pub fn start() -> Self {
-        // Someone else may take the port before the server does.
-        let mut last = String::new();
-        for _ in 0..3 {
-            match Self::try_start() {
-                Ok(server) => return server,
-                Err(problem) => last = problem,
-            }
-        }
-        panic!("no PostgreSQL for the tests: {last}");
-    }
-
-    fn try_start() -> Result<Self, String> {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .map_err(|e| e.to_string())?
-            .port();
-        let mut watcher = Command::new("sh")
-            .args(["-c", NOT_AS_ROOT, "sh", SCRIPT, &port.to_string()])
-            .current_dir("/")
-            // Ctrl-C on a test run is for the tests; the watcher cleans up after them.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("sh: {error}"))?;
-        let commands = watcher.stdin.take().expect("piped above");
-        let answers = BufReader::new(watcher.stdout.take().expect("piped above"));
-        let mut server = Self {
-            port,
+        Self {
+            server: Server::temporary(Kind::Postgres, Options::default())
+                .unwrap_or_else(|error| panic!("no PostgreSQL for the tests: {error}")),
             databases: AtomicU32::new(0),
-            commands,
-            answers,
-            watcher,
-        };
-        server.expect("started")?;
-        Ok(server)
+        }
     }
 
     /// The URL of a new, empty database.
     ///
     /// # Panics
     /// The server is stopped.
+    #[expect(clippy::unused_async, reason = "tests await it")]
     pub async fn database(&self) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut connection = PgConnection::connect(&self.url("postgres"))
-            .await
-            .expect("the server runs");
-        let sql = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        sqlx::raw_sql(sql)
-            .execute(&mut connection)
-            .await
-            .expect("a database of that name is new");
-        self.url(&name)
-    }
-
-    fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://postgres:unused@127.0.0.1:{}/{database}",
-            self.port
-        )
+        mesh_backing::postgres::database(&self.server, &name).expect("the server runs")
     }
 
     /// Stops the server as a power cut would.
-    ///
-    /// # Panics
-    /// It does not obey.
     pub fn stop(&mut self) {
-        self.command("stop", "stopped");
+        self.server.kill();
     }
 
     /// Starts it again, on the same port.
     ///
     /// # Panics
-    /// It does not obey.
+    /// It does not start.
     pub fn start_again(&mut self) {
-        self.command("start", "started");
-    }
-
-    fn command(&mut self, command: &str, answer: &str) {
-        writeln!(self.commands, "{command}").expect("the watcher reads until we end");
-        self.expect(answer).expect("the server obeys");
-    }
-
-    /// Reads what the watcher says up to `answer`.
-    fn expect(&mut self, answer: &str) -> Result<(), String> {
-        let mut said = String::new();
-        loop {
-            let before = said.len();
-            match self.answers.read_line(&mut said) {
-                Ok(0) | Err(_) => return Err(said),
-                Ok(_) if said[before..].trim_end() == answer => return Ok(()),
-                Ok(_) => {}
-            }
-        }
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        // "exit" rather than the end of the pipe, which stays open as long as this value's field does.
-        let _ = writeln!(self.commands, "exit");
-        let _ = self.watcher.wait();
+        self.server.start_again().expect("it starts as before");
     }
 }

@@ -1,40 +1,29 @@
 //! A RabbitMQ of one's own, to be stopped, killed and started.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::{Ipv4Addr, TcpListener},
-    os::unix::process::CommandExt as _,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    net::Ipv4Addr,
     sync::{
-        Mutex,
+        Mutex, MutexGuard,
         atomic::{AtomicU32, Ordering},
     },
 };
 
+use mesh_backing::{Kind, Options, Server, rabbitmq};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-const SCRIPT: &str = include_str!("rabbitmq.sh");
 /// `guest:guest`, who may log in from this machine only.
 const LOGIN: &str = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=";
 
 /// A broker on free ports with its data in a temporary folder; both go with this value or with the process.
 #[derive(Debug)]
 pub struct RabbitMq {
-    amqp: u16,
+    url: String,
     management: u16,
     virtual_hosts: AtomicU32,
-    console: Mutex<Console>,
-}
-
-/// The watcher's ends of the pipes.
-#[derive(Debug)]
-struct Console {
-    commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    watcher: Child,
+    server: Mutex<Server>,
 }
 
 impl RabbitMq {
@@ -43,44 +32,18 @@ impl RabbitMq {
     /// # Panics
     /// RabbitMQ is not installed, or does not start.
     pub fn start() -> Self {
-        // Someone else may take a port before the broker does.
-        let mut last = String::new();
-        for _ in 0..3 {
-            match Self::try_start() {
-                Ok(broker) => return broker,
-                Err(said) => last = said,
-            }
-        }
-        panic!("no RabbitMQ for this test: {last}");
-    }
-
-    fn try_start() -> Result<Self, String> {
-        let [amqp, management, epmd, distribution] = free_ports()?;
-        let ports = [amqp, management, epmd, distribution].map(|port| port.to_string());
-        let mut watcher = Command::new("sh")
-            .args(["-c", SCRIPT, "rabbitmq.sh"])
-            .args(ports)
-            .current_dir("/")
-            // Ctrl-C in the terminal is for us; the watcher ends when we do.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("sh: {error}"))?;
-        let commands = watcher.stdin.take().expect("piped above");
-        let answers = BufReader::new(watcher.stdout.take().expect("piped above"));
-        let mut console = Console {
-            commands,
-            answers,
-            watcher,
+        let options = Options {
+            management: Some(0),
+            ..Options::default()
         };
-        console.expect("started")?;
-        Ok(Self {
-            amqp,
-            management,
+        let server = Server::temporary(Kind::RabbitMq, options)
+            .unwrap_or_else(|error| panic!("no RabbitMQ for this test: {error}"));
+        Self {
+            url: server.url(),
+            management: server.management_port().expect("asked for above"),
             virtual_hosts: AtomicU32::new(0),
-            console: Mutex::new(console),
-        })
+            server: Mutex::new(server),
+        }
     }
 
     /// The URL of a new, empty virtual host.
@@ -91,7 +54,7 @@ impl RabbitMq {
         let name = format!("test{}", self.virtual_hosts.fetch_add(1, Ordering::Relaxed));
         let (status, _) = self.manage("PUT", &format!("/api/vhosts/{name}"), "").await;
         assert_eq!(status, 201, "a virtual host of that name is new");
-        format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.amqp)
+        format!("{}/{name}", self.url)
     }
 
     /// A request to its management API: the status and the body of the answer.
@@ -130,63 +93,27 @@ impl RabbitMq {
     /// # Panics
     /// It does not obey.
     pub fn ctl(&self, words: &str) {
-        self.command(&format!("ctl {words}"));
+        let words: Vec<&str> = words.split(' ').collect();
+        rabbitmq::ctl(&self.server(), &words).expect("the broker obeys");
     }
 
     /// As a power cut would.
     ///
     /// # Panics
-    /// It does not obey.
+    /// Never.
     pub fn kill(&self) {
-        self.command("kill");
+        self.server().kill();
     }
 
     /// After a [`kill`](Self::kill): on the same ports, with the same data.
     ///
     /// # Panics
-    /// It does not obey.
+    /// It does not start.
     pub fn start_again(&self) {
-        self.command("start");
+        self.server().start_again().expect("it starts as before");
     }
 
-    fn command(&self, command: &str) {
-        let mut console = self.console.lock().expect("nobody panics while holding it");
-        writeln!(console.commands, "{command}").expect("the watcher reads until we end");
-        console.expect(command).expect("the broker obeys");
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().expect("nobody panics while holding it")
     }
-}
-
-impl Console {
-    /// Reads what the watcher says up to `answer`.
-    fn expect(&mut self, answer: &str) -> Result<(), String> {
-        let mut said = String::new();
-        loop {
-            let before = said.len();
-            match self.answers.read_line(&mut said) {
-                Ok(0) | Err(_) => return Err(said),
-                Ok(_) if said[before..].trim_end() == answer => return Ok(()),
-                Ok(_) => {}
-            }
-        }
-    }
-}
-
-impl Drop for Console {
-    fn drop(&mut self) {
-        // "exit" rather than the end of the pipe, which stays open as long as this value's field does.
-        let _ = writeln!(self.commands, "exit");
-        let _ = self.watcher.wait();
-    }
-}
-
-/// Four that are free now, all different.
-fn free_ports() -> Result<[u16; 4], String> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners = [bind(), bind(), bind(), bind()];
-    let mut ports = [0; 4];
-    for (port, listener) in ports.iter_mut().zip(listeners) {
-        let address = listener.and_then(|listener| listener.local_addr());
-        *port = address.map_err(|error| error.to_string())?.port();
-    }
-    Ok(ports)
 }

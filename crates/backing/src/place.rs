@@ -1,0 +1,139 @@
+//! What to start, where, and how.
+
+use std::{
+    ffi::OsString,
+    fmt, fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{Error, etcd, ports, postgres, rabbitmq, redis};
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// For stores.
+    Postgres,
+    /// For the queue.
+    RabbitMq,
+    /// For sessions.
+    Redis,
+    /// For leases.
+    Etcd,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Postgres => "postgres",
+            Self::RabbitMq => "rabbitmq",
+            Self::Redis => "redis",
+            Self::Etcd => "etcd",
+        })
+    }
+}
+
+/// How to run it. By default nothing that was acknowledged is lost with the power, and nothing is enabled that is not needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Faster (PostgreSQL): what was acknowledged survives every death of the server, but not the loss of power.
+    pub careless: bool,
+    /// RabbitMQ's management API on this port; 0 is a free one.
+    pub management: Option<u16>,
+}
+
+/// Where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) kind: Kind,
+    /// Absolute.
+    pub(crate) folder: PathBuf,
+    pub(crate) port: u16,
+    /// Of RabbitMQ.
+    pub(crate) management: Option<u16>,
+    /// For what it needs besides: two are enough for each.
+    pub(crate) others: [u16; 2],
+    pub(crate) careless: bool,
+}
+
+impl Place {
+    /// Makes the folder and chooses the ports.
+    pub(crate) fn new(
+        kind: Kind,
+        folder: &Path,
+        port: u16,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .and_then(|()| folder.canonicalize());
+        let folder =
+            made.map_err(|error| Error::io(kind, format!("make {}", folder.display()), error))?;
+        let [free, free_management, others @ ..] =
+            ports::free::<4>().map_err(|error| Error::io(kind, "find a free port", error))?;
+        let or_free = |port, free| if port == 0 { free } else { port };
+        let place = Self {
+            kind,
+            folder,
+            port: or_free(port, free),
+            management: options
+                .management
+                .filter(|_port| kind == Kind::RabbitMq)
+                .map(|port| or_free(port, free_management)),
+            others,
+            careless: options.careless,
+        };
+        match place.taken() {
+            Some(port) => Err(Error::PortTaken { kind, port }),
+            None => Ok(place),
+        }
+    }
+
+    fn taken(&self) -> Option<u16> {
+        let mut ports = [self.port].into_iter().chain(self.management);
+        ports.find(|port| !ports::is_free(*port))
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        fs::write(self.folder.join(name), text)
+            .map_err(|error| Error::io(self.kind, format!("write {name}"), error))
+    }
+
+    /// Prepares the folder; how to start the server in it.
+    pub(crate) fn plan(&self) -> Result<Plan, Error> {
+        match self.kind {
+            Kind::Postgres => postgres::plan(self),
+            Kind::RabbitMq => rabbitmq::plan(self),
+            Kind::Redis => redis::plan(self),
+            Kind::Etcd => etcd::plan(self),
+        }
+    }
+
+    /// Whether the server answers its own protocol, and is not busy starting.
+    pub(crate) fn answers(&self) -> bool {
+        let answer = match self.kind {
+            Kind::Postgres => postgres::answers(self.port),
+            Kind::RabbitMq => rabbitmq::answers(self.port),
+            Kind::Redis => redis::answers(self.port),
+            Kind::Etcd => etcd::answers(self.port),
+        };
+        answer.unwrap_or(false)
+    }
+}
+
+/// How to start it.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The program and its arguments.
+    pub(crate) command: Vec<OsString>,
+    /// On top of ours.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+    /// What its log must say before an answer counts.
+    pub(crate) started: &'static str,
+    /// The signal at which it stops in order.
+    pub(crate) stop: &'static str,
+    /// The signal at which it gives back at once what outlives a process; nothing does when it is empty.
+    pub(crate) farewell: &'static str,
+}
