@@ -64,7 +64,7 @@ impl Processes {
     }
 
     /// Some of them. `relay` is one that takes the place of payments and calls payments in turn ([`crate::Relay`]);
-    /// `orders-2` is a second replica of orders.
+    /// `orders-2` is a second replica of orders; it calls the second replicas of its peers, where there are such.
     #[must_use]
     pub fn only(names: &[&'static str]) -> ProcessesBuilder {
         ProcessesBuilder {
@@ -148,8 +148,17 @@ impl Processes {
     ///
     /// When it does not become ready.
     pub async fn kill(&mut self, name: &'static str) {
+        self.process(name).kill().await;
+        self.start_again(name).await;
+    }
+
+    /// Starts one that has ended, on the same ports.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become ready.
+    pub async fn start_again(&mut self, name: &'static str) {
         let running = self.running.get_mut(name).expect("it was started");
-        running.process.kill().await;
         running.process = launch(name, self.folder.path(), &running.environment);
         ready(name, running).await;
     }
@@ -160,10 +169,8 @@ impl Processes {
     ///
     /// When it does not die, ends otherwise, or does not become ready again.
     pub async fn crashed(&mut self, name: &'static str, limit: Duration) {
-        let running = self.running.get_mut(name).expect("it was started");
-        running.process.aborted(limit).await;
-        running.process = launch(name, self.folder.path(), &running.environment);
-        ready(name, running).await;
+        self.process(name).aborted(limit).await;
+        self.start_again(name).await;
     }
 
     /// Ends one, insists that it ends well, and starts it again on the same ports; what both logged can be read.
@@ -172,10 +179,8 @@ impl Processes {
     ///
     /// When it does not end well or does not become ready.
     pub async fn restart(&mut self, name: &'static str) {
-        let running = self.running.get_mut(name).expect("it was started");
-        running.process.stop().await;
-        running.process = launch(name, self.folder.path(), &running.environment);
-        ready(name, running).await;
+        self.process(name).stop().await;
+        self.start_again(name).await;
     }
 }
 
@@ -262,11 +267,15 @@ impl ProcessesBuilder {
             ("MESH_DRAIN_TIMEOUT".to_owned(), "6s".to_owned()),
             ("OTEL_SERVICE_NAME".to_owned(), service_of(name).to_owned()),
         ];
+        let replica = name.strip_prefix(service_of(name)).unwrap_or_default();
         for peer in PEERS {
+            let same_replica = format!("{peer}{replica}");
             // The relay stands between orders and payments.
             let process =
                 if peer == "payments" && name != "relay" && addresses.contains_key("relay") {
                     "relay"
+                } else if addresses.contains_key(same_replica.as_str()) {
+                    &same_replica
                 } else {
                     peer
                 };

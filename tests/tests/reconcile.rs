@@ -1,10 +1,14 @@
 //! Orders whose payment is in doubt are brought to their end by one replica of orders, whoever is paused, killed or away.
+#![expect(
+    clippy::print_stdout,
+    reason = "what was measured is shown, not only judged"
+)]
 
 use std::{path::Path, time::Duration};
 
 use mesh_orders::testing::Etcd;
-use mesh_tests::{Processes, ProcessesBuilder, Shop, eventually};
-use serde_json::Value;
+use mesh_tests::{Http, Metrics, Processes, ProcessesBuilder, Shop, eventually};
+use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tokio::time::{Instant, sleep_until};
 
@@ -36,14 +40,19 @@ async fn pending(shop: &Shop, key: &str, sku: &str, token: &str) -> String {
 
 /// How often the provider took money and gave it back.
 async fn ledger(folder: &Path) -> (i64, i64) {
+    let charges = payments(folder, "SELECT COUNT(*) FROM ledger WHERE kind = 'charge'");
+    let refunds = payments(folder, "SELECT COUNT(*) FROM ledger WHERE kind = 'refund'");
+    (charges.await, refunds.await)
+}
+
+/// A number from the store of payments.
+async fn payments(folder: &Path, sql: &'static str) -> i64 {
     let file = folder.join(".mesh/payments.db");
     let mut payments = SqliteConnection::connect(&format!("sqlite://{}", file.display()))
         .await
         .expect("a database");
-    let sql = "SELECT (SELECT COUNT(*) FROM ledger WHERE kind = 'charge'), \
-               (SELECT COUNT(*) FROM ledger WHERE kind = 'refund')";
-    let counts = sqlx::query_as(sql).fetch_one(&mut payments).await;
-    counts.expect("the ledger is a table")
+    let found = sqlx::query_scalar(sql).fetch_one(&mut payments).await;
+    found.expect("a number")
 }
 
 #[tokio::test]
@@ -100,6 +109,90 @@ async fn a_charge_that_is_paused_on_its_way_takes_no_money_for_a_failed_order() 
             .ok_or((end.clone(), charges, refunds, sold))
     });
     stopped.await;
+}
+
+/// Two replicas of payments: the one that has the charge is paused, the other is told to void it.
+#[tokio::test]
+async fn a_charge_that_arrives_after_its_order_was_given_up_takes_no_money() {
+    let names = ["payments", "payments-2", "inventory", "orders", "orders-2"];
+    let mut processes = Processes::only(&[&names[..], &["gateway"]].concat())
+        .start()
+        .await;
+    if holder(&processes).await.0 == "orders" {
+        processes.process("orders").stop().await;
+        let what = "the one beside the other payments reconciles";
+        eventually(LIMIT, what, || async {
+            let terms = terms(&processes, "orders-2");
+            (!terms.is_empty()).then_some(()).ok_or(terms)
+        })
+        .await;
+        processes.start_again("orders").await;
+    }
+    let shop = Shop::with_session(processes.gateway()).await;
+    let sku = shop.first_sku().await;
+    let before = shop.available(&sku).await;
+    let (id, ()) = tokio::join!(pending(&shop, "one", &sku, "tok_slow"), async {
+        let started = "SELECT COUNT(*) FROM charge WHERE state = 'started'";
+        eventually(LIMIT, "the charge has begun", || async {
+            let count = payments(processes.folder(), started).await;
+            (count == 1).then_some(()).ok_or(count)
+        })
+        .await;
+        processes.process("payments").pause();
+    });
+    becomes(&shop, &id, "failed").await;
+    eventually(LIMIT, "the stock is free again", || async {
+        let now = shop.available(&sku).await;
+        (now == before).then_some(()).ok_or(now)
+    })
+    .await;
+
+    processes.process("payments").resume();
+    eventually(LIMIT, "the charge has ended", || async {
+        let metrics = processes.metrics("payments").await;
+        let inside = metrics.sum("http_requests_in_flight", &[]);
+        (inside == 0.0).then_some(()).ok_or(inside)
+    })
+    .await;
+    // Waits for what must be finished although its caller is gone.
+    processes.process("payments").stop().await;
+    assert_eq!(ledger(processes.folder()).await, (0, 0));
+    assert_eq!(status(&shop, &id).await, "failed");
+}
+
+#[tokio::test]
+async fn a_refund_that_cannot_be_made_is_tried_again_for_ever_and_seen() {
+    let mut processes = Processes::start().await;
+    let shop = Shop::with_session(processes.gateway()).await;
+    let sku = shop.first_sku().await;
+    let placed = shop.order("one", &sku, 1, "tok_ok").send().await;
+    let placed = placed.expect_status(201).json();
+    processes.process("payments").pause();
+    let cancelled = shop.cancel(placed["id"].as_str().expect("an id")).await;
+    assert_eq!(cancelled.expect_status(200).json()["status"], "cancelled");
+
+    let due = |metrics: &Metrics| {
+        ["reconcile_pending", "reconcile_lag_seconds"]
+            .map(|name| metrics.sum(name, &[("work", "refund")]))
+    };
+    eventually(LIMIT, "it is tried again, and its age is shown", || async {
+        let metrics = processes.metrics("orders").await;
+        let refunds = [("peer", "payments"), ("method", "Refund")];
+        let tries = metrics.sum("client_requests_total", &refunds);
+        let [pending, lag] = due(&metrics);
+        (tries >= 3.0 && pending == 1.0 && lag >= 5.0)
+            .then_some(())
+            .ok_or((tries, pending, lag))
+    })
+    .await;
+    assert!(!said(&processes, "orders", "trying again in 1s").is_empty());
+    processes.process("payments").resume();
+    eventually(LIMIT, "nothing is left to do", || async {
+        let left = due(&processes.metrics("orders").await);
+        (left == [0.0, 0.0]).then_some(()).ok_or(left)
+    })
+    .await;
+    assert_eq!(ledger(processes.folder()).await, (1, 1));
 }
 
 #[tokio::test]
@@ -183,11 +276,16 @@ async fn a_holder_that_is_paused_beyond_its_lease_is_replaced_and_does_nothing_a
     pending(&shop, "one", &sku, "tok_silent").await;
 
     processes.process(first).pause();
+    let paused = Instant::now();
     eventually(LIMIT, "the other reconciles", || async {
         let terms = terms(&processes, second);
         (terms.len() == 1).then_some(()).ok_or(terms)
     })
     .await;
+    // The time to live and a second, on a machine that does nothing else.
+    let took = paused.elapsed();
+    println!("taken over after {took:.1?}");
+    assert!(took < 2 * LEASE, "{took:?}");
     let settled = "SELECT COUNT(*) FROM orders.orders WHERE status = 'confirmed'";
     eventually(LIMIT, "the order is settled", || async {
         let settled = number(&store, settled).await;
@@ -207,6 +305,45 @@ async fn a_holder_that_is_paused_beyond_its_lease_is_replaced_and_does_nothing_a
     assert_eq!(number(&store, fence).await, new[0]);
     // Its next term would be a newer one.
     assert_eq!(old.len(), 1, "the other still holds the lease");
+    let messages = "SELECT COUNT(*) FROM orders.outbox";
+    assert_eq!(number(&store, messages).await, 1);
+    assert_eq!(ledger(processes.folder()).await, (1, 0));
+    assert_eq!(said(&processes, second, "no longer reconciling").len(), 0);
+    processes.stop().await;
+}
+
+/// To the holder its lease is as good as ever, by its own clock and by etcd; only the store knows better.
+#[tokio::test]
+async fn a_holder_that_does_not_know_of_its_successor_is_refused_by_the_store() {
+    let etcd = Etcd::start();
+    let (builder, store) = two_replicas(&etcd).await;
+    let mut processes = builder.start().await;
+    let (first, second) = holder(&processes).await;
+    let shop = Shop::with_session(processes.gateway()).await;
+    let sku = shop.first_sku().await;
+    let id = pending(&shop, "one", &sku, "tok_silent").await;
+
+    // `/mesh/orders/reconciler`, without its lease.
+    let address = etcd.url().trim_start_matches("etcd://").parse();
+    let etcd_itself = Http::new(address.expect("host and port"));
+    let key = json!({ "key": "L21lc2gvb3JkZXJzL3JlY29uY2lsZXI=" });
+    let gone = etcd_itself.post("/v3/kv/deleterange").json(&key).send();
+    assert_eq!(gone.await.expect_status(200).json()["deleted"], "1");
+    eventually(LIMIT, "the holder is refused", || async {
+        let refused = said(&processes, first, "a write was refused");
+        let over = said(&processes, first, "no longer reconciling");
+        let known = over
+            .iter()
+            .any(|line| line["over"] == "another has a newer lease");
+        (!refused.is_empty() && known)
+            .then_some(())
+            .ok_or((refused, over))
+    })
+    .await;
+    let [old, new] = [first, second].map(|name| terms(&processes, name));
+    assert!(old[0] < new[0], "{old:?}, {new:?}");
+
+    becomes(&shop, &id, "confirmed").await;
     let messages = "SELECT COUNT(*) FROM orders.outbox";
     assert_eq!(number(&store, messages).await, 1);
     assert_eq!(ledger(processes.folder()).await, (1, 0));

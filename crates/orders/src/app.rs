@@ -13,7 +13,7 @@ use sqlx::migrate::Migrator;
 use crate::{
     clock::Clock,
     config::Config,
-    metrics::Metrics,
+    metrics::{Metrics, WorkMetrics},
     peers::{INVENTORY, PAYMENTS},
     reconcile::Reconciler,
     relay::Relay,
@@ -46,7 +46,8 @@ pub(crate) fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxErr
     forget_old_keys(&service);
     relay(&service, &queue, runtime)?;
     let election = lease.election(lock, service.store.clone());
-    Reconciler::new(&service, runtime).start(election);
+    let metrics = WorkMetrics::register(runtime.metrics())?;
+    Reconciler::new(&service, runtime).start(election, metrics);
     let inbound = GrpcInbound::new(FILE_DESCRIPTOR_SET)
         .add(OrdersServiceServer::new(service))
         .critical("/shop.orders.v1.OrdersService/GetOrder")

@@ -29,6 +29,7 @@ pub(crate) use work::TIME;
 use crate::{
     error::Error,
     lease::{Election, Term},
+    metrics::WorkMetrics,
     service::Service,
     store::{Ages, Due, Fenced, Work},
 };
@@ -74,10 +75,28 @@ impl Reconciler {
     }
 
     /// Works whenever it holds the lease, until the process stops.
-    pub(crate) fn start(self, election: Arc<dyn Election>) {
+    pub(crate) fn start(self, election: Arc<dyn Election>, metrics: WorkMetrics) {
         let tasks = self.runtime.tasks().clone();
+        let measured = self.clone().measure(metrics);
+        tasks.spawn("reconcile-metrics", OnExit::Ignore, measured);
         // A panic ends it in this replica only, which goes on serving.
         tasks.spawn("reconciler", OnExit::Ignore, self.run(election));
+    }
+
+    /// In every replica: what nobody gets done must be seen also when nobody holds the lease.
+    async fn measure(self, metrics: WorkMetrics) {
+        let service = &self.service;
+        loop {
+            // Else the last figures stand: that the store is away is seen elsewhere.
+            if let Ok(left) = service.store.left(Deadline::after(STORE_LIMIT)).await {
+                let now = service.clock.now();
+                for (shown, left) in metrics.0.iter().zip(left) {
+                    shown.pending.set(left.pending);
+                    shown.lag.set(left.lag(now).as_secs_f64());
+                }
+            }
+            sleep(INTERVAL).await;
+        }
     }
 
     async fn run(self, election: Arc<dyn Election>) {
@@ -193,20 +212,18 @@ impl Reconciler {
         let done = self.work(work, &due, store).await;
         let pause = pause(due.tries);
         let (order, tries) = (due.order, due.tries + 1);
-        let left = match done {
-            Ok(true) => return true,
+        match done {
+            Ok(true) | Err(Error::InProgress) => return true,
             Ok(false) => {
                 tracing::debug!(%order, ?work, tries, "not yet, looking again in {pause:?}");
-                Ok(())
             }
-            Err(Error::InProgress) => return true,
+            Err(error @ Error::Replaced { .. }) => {
+                tracing::warn!(%order, ?work, %error, "a write was refused");
+                return false;
+            }
             Err(error) => {
                 tracing::warn!(%order, ?work, tries, %error, "trying again in {pause:?}");
-                Err(error)
             }
-        };
-        if let Err(Error::Replaced { .. }) = left {
-            return false;
         }
         let until = self.service.clock.now().plus(pause);
         let limit = Deadline::after(STORE_LIMIT);

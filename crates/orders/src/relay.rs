@@ -110,12 +110,8 @@ impl Relay {
         loop {
             // Else the last figures stand: that the store is away is seen elsewhere.
             if let Ok(backlog) = self.store.backlog(Deadline::after(STORE_LIMIT)).await {
-                let now = self.clock.now();
-                let lag = backlog
-                    .since
-                    .map_or(Duration::ZERO, |since| now.since(since));
                 metrics.pending.set(backlog.pending);
-                metrics.lag.set(lag.as_secs_f64());
+                metrics.lag.set(backlog.lag(self.clock.now()).as_secs_f64());
             }
             sleep(INTERVAL).await;
         }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub(crate) use keys::KeyChange;
-pub(crate) use outbox::Unpublished;
+pub(crate) use outbox::{Backlog, Unpublished};
 pub(crate) use reconcile::{Ages, Due, Fenced, KeyEnd, Work};
 
 /// Keys forgotten in one transaction at most.

@@ -4,10 +4,12 @@
 //! A relay takes messages in one short transaction and marks them in another, so that no lock is held while the queue is
 //! waited for. One that dies in between leaves them taken until their time is over; they are then published again.
 
+use std::time::Duration;
+
 use mesh_chassis::crash_point;
 use mesh_context::Deadline;
 use mesh_store::Connection;
-use sqlx::Row as _;
+use sqlx::{Row as _, any::AnyRow};
 
 use super::OrderStore;
 use crate::{clock::Timestamp, error::Result, outbox::Message};
@@ -22,12 +24,28 @@ pub(crate) struct Unpublished {
     pub(crate) trace_headers: String,
 }
 
-/// What is left to publish.
+/// What is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backlog {
     pub(crate) pending: i64,
     /// When the oldest was recorded.
     pub(crate) since: Option<Timestamp>,
+}
+
+impl Backlog {
+    /// The age of the oldest.
+    pub(crate) fn lag(&self, now: Timestamp) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// From a row of two columns.
+    pub(super) fn read(row: &AnyRow) -> Result<Self> {
+        let since: Option<i64> = row.try_get("since")?;
+        Ok(Self {
+            pending: row.try_get("pending")?,
+            since: since.map(Timestamp),
+        })
+    }
 }
 
 /// Materialized: the messages are chosen once, whatever plan the database makes. On SQLite there is one writer at a time,
@@ -75,7 +93,7 @@ impl OrderStore {
             crash_point("orders.take.before");
         }
         tx.commit().await?;
-        let message = |row: &sqlx::any::AnyRow| {
+        let message = |row: &AnyRow| {
             Ok(Unpublished {
                 id: row.try_get("id")?,
                 payload: row.try_get("payload")?,
@@ -118,12 +136,7 @@ impl OrderStore {
         let mut tx = self.store.read(deadline).await?;
         let sql = "SELECT COUNT(*) AS pending, MIN(created_at) AS since FROM outbox \
                    WHERE published_at IS NULL";
-        let row = sqlx::query(sql).fetch_one(&mut *tx).await?;
-        let since: Option<i64> = row.try_get("since")?;
-        Ok(Backlog {
-            pending: row.try_get("pending")?,
-            since: since.map(Timestamp),
-        })
+        Backlog::read(&sqlx::query(sql).fetch_one(&mut *tx).await?)
     }
 }
 

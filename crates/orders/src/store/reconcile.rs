@@ -10,7 +10,7 @@ use mesh_context::Deadline;
 use mesh_store::{Connection, Tx};
 use sqlx::Row as _;
 
-use super::{OrderStore, outbox, rows, update_order};
+use super::{Backlog, OrderStore, outbox, rows, update_order};
 use crate::{
     clock::Timestamp,
     crash_points,
@@ -63,6 +63,36 @@ pub(crate) enum KeyEnd<'a> {
 
 impl Work {
     pub(crate) const ALL: [Self; 4] = [Self::Payment, Self::Cancel, Self::Refund, Self::Release];
+
+    /// The label of metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Cancel => "cancel",
+            Self::Refund => "refund",
+            Self::Release => "release",
+        }
+    }
+
+    /// How much of it is left, whether or not it may be taken up now; each from the index of just that.
+    fn left_sql(self) -> &'static str {
+        macro_rules! left {
+            ($since:literal, $where:literal) => {
+                concat!(
+                    "SELECT COUNT(*) AS pending, MIN(",
+                    $since,
+                    ") AS since FROM orders WHERE ",
+                    $where
+                )
+            };
+        }
+        match self {
+            Self::Payment => left!("created_at", "status = 'pending'"),
+            Self::Cancel => left!("cancel_requested_at", "cancel_requested_at IS NOT NULL"),
+            Self::Refund => left!("refund_due_at", "refund_due_at IS NOT NULL"),
+            Self::Release => left!("release_due_at", "release_due_at IS NOT NULL"),
+        }
+    }
 
     /// `$1` is now, `$2` the latest time at which work may have become due, `$3` the same for reservations.
     fn sql(self) -> &'static str {
@@ -132,6 +162,17 @@ impl OrderStore {
             })
         };
         rows.iter().map(due).collect()
+    }
+
+    /// What is left to do of each kind, in the order of [`Work::ALL`].
+    pub(crate) async fn left(&self, deadline: Deadline) -> Result<Vec<Backlog>> {
+        let mut tx = self.store.read(deadline).await?;
+        let mut left = Vec::new();
+        for work in Work::ALL {
+            let row = sqlx::query(work.left_sql()).fetch_one(&mut *tx).await?;
+            left.push(Backlog::read(&row)?);
+        }
+        Ok(left)
     }
 
     /// The order, whether or not customers may know of it.

@@ -25,6 +25,7 @@ mesh_store::on_each_database!(
     an_attempt_that_is_alive_is_left_alone_and_one_that_wakes_up_too_late_changes_nothing,
     an_order_that_was_not_charged_can_be_resumed_for_ten_minutes,
     an_order_that_inventory_never_answered_for_is_forgotten_after_ten_minutes,
+    an_order_that_died_with_its_process_is_forgotten_or_given_up_and_holds_no_stock,
     a_release_is_tried_for_ever_with_growing_pauses,
     a_refund_is_made_in_the_end,
     an_interrupted_cancel_is_finished,
@@ -217,6 +218,35 @@ async fn an_order_that_inventory_never_answered_for_is_forgotten_after_ten_minut
         Outcome::Confirmed,
         false,
     );
+}
+
+async fn an_order_that_died_with_its_process_is_forgotten_or_given_up_and_holds_no_stock(
+    store: Store,
+) {
+    let world = World::new(store).await;
+    for (rpc, key) in [("reserve", "reserving"), ("charge", "charging")] {
+        let lost = match rpc {
+            "reserve" => Fault::LoseAnswer(Code::Unavailable),
+            _ => Fault::Refuse(Code::ResourceExhausted),
+        };
+        world.script.fail(rpc, &[lost]);
+        refused(world.place(order(key, "tok_ok")).await);
+    }
+    // What a process leaves that has no time to unlock its key.
+    world
+        .alter("UPDATE idempotency_keys SET holder = 'dead'")
+        .await;
+    assert_eq!(world.inventory.taken("mug"), 4);
+    // A customer may come back and resume it for half a minute.
+    world.reconcile(Duration::from_secs(29)).await;
+    assert_eq!(world.inventory.taken("mug"), 4);
+    world.reconcile(Duration::from_secs(60)).await;
+    assert_eq!(world.inventory.taken("mug"), 2, "what may be charged");
+    world.reconcile(TEN_MINUTES).await;
+    assert_eq!(world.inventory.taken("mug"), 0);
+    let open = "SELECT COUNT(*) FROM orders WHERE status = 'pending'";
+    assert_eq!(world.count(open).await, 0);
+    assert_eq!(world.payments.takings(), 0);
 }
 
 async fn a_release_is_tried_for_ever_with_growing_pauses(store: Store) {
