@@ -1,6 +1,8 @@
 //! A real Envoy beside each process, as in a pod: `scripts/setup` fetches it, and it is told what istiod would tell it.
 
+mod cluster;
 mod config;
+mod manifests;
 mod meshed;
 mod route;
 
@@ -9,9 +11,10 @@ use std::{fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 
 pub use self::{
-    config::{Endpoint, Inbound, Outbound, Outliers, Sidecar, Tracing, sidecar_of},
-    meshed::Meshed,
-    route::Route,
+    cluster::Endpoint,
+    config::{INGRESS, Inbound, Outbound, Sidecar, Tracing, sidecar_of},
+    manifests::Istio,
+    meshed::{Meshed, MeshedBuilder},
 };
 use crate::{
     Http, Ports, eventually,

@@ -21,6 +21,7 @@ mod processes;
 mod recorder;
 mod relay;
 pub mod rpc;
+mod rude;
 mod scrape;
 mod shop;
 mod table;
@@ -36,6 +37,7 @@ pub use self::{
     processes::{Processes, ProcessesBuilder},
     recorder::{Received, Recorder, Reply},
     relay::Relay,
+    rude::{Manner, Rude, Try},
     scrape::Metrics,
     shop::Shop,
     table::first_column,

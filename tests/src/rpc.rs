@@ -24,6 +24,8 @@ pub const GET_PRODUCTS: &str = "/shop.inventory.v1.InventoryService/GetProducts"
 pub const RESERVE: &str = "/shop.inventory.v1.InventoryService/Reserve";
 /// Gives them back.
 pub const RELEASE: &str = "/shop.inventory.v1.InventoryService/Release";
+/// Sells them.
+pub const COMMIT: &str = "/shop.inventory.v1.InventoryService/Commit";
 /// Takes money.
 pub const CHARGE: &str = "/shop.payments.v1.PaymentsService/Charge";
 /// Gives it back.
@@ -38,6 +40,9 @@ pub const GET_ORDER: &str = "/shop.orders.v1.OrdersService/GetOrder";
 pub const LIST_ORDERS: &str = "/shop.orders.v1.OrdersService/ListOrders";
 /// Undoes an order.
 pub const CANCEL_ORDER: &str = "/shop.orders.v1.OrdersService/CancelOrder";
+
+/// Its pieces are sold.
+pub const MARK_FULFILLED: &str = "/shop.orders.v1.OrdersService/MarkFulfilled";
 
 /// The product that recorders sell.
 pub const SKU: &str = "any";

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Method;
 use mesh_tests::{
     Ports, Processes, Recorder, Reply, Shop, SpanRecord,
-    envoy::{ENVOYS, Endpoint, Envoy, Meshed, Outbound, Route, Sidecar},
+    envoy::{ENVOYS, Endpoint, Envoy, Istio, Meshed, Sidecar},
     eventually, rpc,
 };
 use sqlx::{Connection as _, SqliteConnection};
@@ -39,19 +39,19 @@ const SAMPLED_ID: &str = "386ef654-eb83-9064-9a2c-3d1f6f9f2c11";
 #[tokio::test]
 async fn a_charge_that_times_out_is_made_once_under_istios_default_policy() {
     for version in ENVOYS {
-        one_charge(version, |_| vec![Route::istio_default()]).await;
+        one_charge(version, &Istio::without_manifests()).await;
     }
 }
 
 #[tokio::test]
 async fn a_charge_that_times_out_is_made_once_on_the_shops_own_routes() {
     for version in ENVOYS {
-        one_charge(version, Route::of_the_shop).await;
+        one_charge(version, &Istio::of_the_shop()).await;
     }
 }
 
-async fn one_charge(version: &str, routes: impl Fn(&str) -> Vec<Route>) {
-    let mut mesh = Meshed::start(version, routes, 100).await;
+async fn one_charge(version: &str, istio: &Istio) {
+    let mut mesh = Meshed::with(version, istio).sampling(100).start().await;
     let shop = Shop::with_session(mesh.entry()).await;
     let sku = shop.first_sku().await;
     let start = Instant::now();
@@ -97,7 +97,10 @@ async fn movements(processes: &Processes) -> Vec<(String, i64)> {
 async fn an_order_is_one_trace_with_the_sidecars_in_between() {
     for version in ENVOYS {
         // Nobody has decided: the first sidecar does.
-        let mut mesh = Meshed::start(version, Route::of_the_shop, 100).await;
+        let mut mesh = Meshed::with(version, &Istio::of_the_shop())
+            .sampling(100)
+            .start()
+            .await;
         let shop = Shop::new(mesh.entry());
         let trace = order(&mut mesh, &shop, &[]).await;
         assert_eq!(HOPS.as_slice(), way_of_a_charge(&trace), "Envoy {version}");
@@ -114,7 +117,7 @@ async fn what_is_sampled_stays_so_when_sidecars_sample_nothing_themselves() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
     for version in ENVOYS {
-        let mut mesh = Meshed::start(version, Route::of_the_shop, 0).await;
+        let mut mesh = Meshed::with(version, &Istio::of_the_shop()).start().await;
         // With a request id that we make: the sidecar in front of the gateway would make another.
         let shop = Shop::new(mesh.processes().gateway());
         let trace = order(&mut mesh, &shop, &[("traceparent", &parent)]).await;
@@ -122,7 +125,7 @@ async fn what_is_sampled_stays_so_when_sidecars_sample_nothing_themselves() {
     }
     for version in ENVOYS {
         // With the one of an ingress.
-        let mut mesh = Meshed::start(version, Route::of_the_shop, 0).await;
+        let mut mesh = Meshed::with(version, &Istio::of_the_shop()).start().await;
         let shop = Shop::new(mesh.entry());
         let headers = [("traceparent", &*parent), ("x-request-id", SAMPLED_ID)];
         let trace = order(&mut mesh, &shop, &headers).await;
@@ -164,7 +167,7 @@ struct Edge {
 }
 
 impl Edge {
-    async fn start(version: &str, routes: Vec<Route>, replies: &[(&str, Reply)]) -> Self {
+    async fn start(version: &str, istio: &Istio, replies: &[(&str, Reply)]) -> Self {
         let mut ports = Ports::default();
         let listen = ports.take();
         let mut replicas = Vec::new();
@@ -173,19 +176,14 @@ impl Edge {
             replica.reply(rpc, reply.clone());
             replicas.push(replica);
         }
+        let endpoints: Vec<_> = replicas
+            .iter()
+            .map(|replica| Endpoint::always(replica.address()))
+            .collect();
         let sidecar = Sidecar {
             service: "gateway",
             inbound: None,
-            outbound: vec![Outbound {
-                peer: "orders",
-                listen,
-                endpoints: replicas
-                    .iter()
-                    .map(|replica| Endpoint::always(replica.address()))
-                    .collect(),
-                routes,
-                outliers: None,
-            }],
+            outbound: vec![istio.outbound("orders", listen, &endpoints)],
             tracing: None,
         };
         Self {
@@ -216,7 +214,7 @@ async fn a_read_that_is_slow_on_one_replica_is_answered_in_time_by_another() {
         .flat_map(|version| slow.clone().map(|slow| (version, slow)))
     {
         let replies = [(rpc::GET_ORDER, slow), (rpc::GET_ORDER, rpc::found_order())];
-        let edge = Edge::start(version, Route::of_the_shop("orders"), &replies).await;
+        let edge = Edge::start(version, &Istio::of_the_shop(), &replies).await;
         let shop = Shop::new(edge.processes.gateway());
         let mut reads = 0;
         // Which replica is asked first is chance; some of the reads go to the slow one.
@@ -254,8 +252,8 @@ async fn the_sidecars_own_timeout_is_our_timeout_and_nobody_tries_again() {
     for version in ENVOYS {
         let replies = [(rpc::PLACE_ORDER, Reply::Silence)];
         // Shorter than what the gateway allows: the sidecar gives up first, and says UNAVAILABLE.
-        let routes = vec![Route::once(rpc::PLACE_ORDER, 300)];
-        let edge = Edge::start(version, routes, &replies).await;
+        let istio = Istio::of_the_shop().with_timeout("orders", Duration::from_millis(300));
+        let edge = Edge::start(version, &istio, &replies).await;
         let shop = Shop::new(edge.processes.gateway());
         let start = Instant::now();
         let order = shop.order("one", rpc::SKU, 1, "tok_ok").send().await;
@@ -275,7 +273,7 @@ async fn istios_default_policy_asks_three_times_when_a_peer_says_cancelled() {
     for version in ENVOYS {
         let cancelled = Reply::Status(Code::Cancelled, "Timeout expired");
         let replies = [(rpc::PLACE_ORDER, cancelled)];
-        let edge = Edge::start(version, vec![Route::istio_default()], &replies).await;
+        let edge = Edge::start(version, &Istio::without_manifests(), &replies).await;
         let shop = Shop::new(edge.processes.gateway());
         let _order = shop.order("one", rpc::SKU, 1, "tok_ok").send().await;
         assert_eq!(edge.replicas[0].take().len(), 3, "Envoy {version}");
@@ -285,7 +283,7 @@ async fn istios_default_policy_asks_three_times_when_a_peer_says_cancelled() {
 #[tokio::test]
 async fn customers_hear_within_the_promise_when_orders_hangs() {
     for version in ENVOYS {
-        let mut mesh = Meshed::start(version, Route::of_the_shop, 0).await;
+        let mut mesh = Meshed::with(version, &Istio::of_the_shop()).start().await;
         let shop = Shop::with_session(mesh.entry()).await;
         let sku = shop.first_sku().await;
         mesh.processes().process("orders").pause();

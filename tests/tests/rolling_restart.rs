@@ -14,7 +14,7 @@ use http::Method;
 use mesh_config::{Env, Source as _};
 use mesh_tests::{
     Collector, Ports, Processes, Shop,
-    envoy::{ENVOYS, Endpoint, Envoy, Outbound, Outliers, Route, Sidecar},
+    envoy::{ENVOYS, Endpoint, Envoy, Istio, Sidecar},
     eventually,
 };
 use tokio::{
@@ -111,22 +111,12 @@ impl Restarted {
         let endpoints = REPLICAS.map(|name| Endpoint {
             to: processes.address(name),
             admin: Some(processes.admin_address(name)),
+            version: "v1",
         });
         let sidecar = Sidecar {
             service: "gateway",
             inbound: None,
-            outbound: vec![Outbound {
-                peer: "orders",
-                listen,
-                endpoints: endpoints.into(),
-                routes: Route::of_the_shop("orders"),
-                outliers: Some(Outliers {
-                    gateway_errors: 5,
-                    interval: Duration::from_secs(1),
-                    ejection: Duration::from_secs(30),
-                    percent: 50,
-                }),
-            }],
+            outbound: vec![Istio::of_the_shop().outbound("orders", listen, &endpoints)],
             tracing: None,
         };
         let envoy = Envoy::start(version, &sidecar).await;

@@ -1,22 +1,26 @@
-//! Static configuration for one Envoy: what istiod would send to the sidecar of a pod.
+//! Static configuration for one Envoy: what istiod would send to the sidecar of a pod, or to the ingress.
 //!
 //! ```text
 //!   inbound :port ─► the process            no retry, no timeout; its span is a SERVER's
-//!   outbound :port ─► endpoints of a peer   routes, least request, previous hosts; its span is a CLIENT's
+//!   outbound :port ─► endpoints of a peer   routes and rule of the manifests; its span is a CLIENT's
 //! ```
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
+use mesh_manifests::{DestinationRule, Fault, HttpRoute};
 use serde_json::{Value, json};
 
-use super::route::{Route, seconds};
+use super::{
+    cluster::{Endpoint, address, cluster, with_policy},
+    route::{fault_filter, routes, with_fault},
+};
 
-/// Istio takes Envoy's limits away.
-const UNLIMITED: u32 = u32::MAX;
 /// The cluster of the OTLP receiver.
 const OTLP: &str = "otlp";
+/// The service that the ingress is.
+pub const INGRESS: &str = "istio-ingressgateway";
 
-/// One sidecar: whom it serves, and whom it calls for it.
+/// One proxy: whom it serves, and whom it calls for it.
 #[derive(Debug, Clone)]
 pub struct Sidecar {
     /// The process beside it.
@@ -38,43 +42,27 @@ pub struct Inbound {
     pub to: SocketAddr,
     /// HTTP/2, as gRPC is.
     pub http2: bool,
+    /// What goes wrong with the first try of an RPC. No manifest says so: a test does.
+    pub first_tries: Vec<(String, Fault)>,
 }
 
 /// The way to a peer.
 #[derive(Debug, Clone)]
 pub struct Outbound {
-    /// The peer's name.
-    pub peer: &'static str,
+    /// Of its numbers, and of its cluster; of a subset's cluster `name-subset`.
+    pub name: String,
+    /// The peer's host.
+    pub host: &'static str,
     /// Where the sidecar listens for calls to it.
     pub listen: SocketAddr,
     /// The peer's replicas.
     pub endpoints: Vec<Endpoint>,
     /// The first that fits is taken.
-    pub routes: Vec<Route>,
-    /// Which replicas are left out for a while.
-    pub outliers: Option<Outliers>,
-}
-
-/// One replica of a peer.
-#[derive(Debug, Clone, Copy)]
-pub struct Endpoint {
-    /// Where calls go.
-    pub to: SocketAddr,
-    /// Whose `/readyz` decides whether they do. On Kubernetes that is the kubelet's task.
-    pub admin: Option<SocketAddr>,
-}
-
-/// `outlierDetection` of a DestinationRule.
-#[derive(Debug, Clone, Copy)]
-pub struct Outliers {
-    /// So many 502, 503 or 504 in a row.
-    pub gateway_errors: u32,
-    /// How often it is looked at.
-    pub interval: Duration,
-    /// For how long a replica is left out at first.
-    pub ejection: Duration,
-    /// How many percent of the replicas at most.
-    pub percent: u32,
+    pub routes: Vec<HttpRoute>,
+    /// What holds for the replicas; none: what Istio thinks.
+    pub rule: Option<DestinationRule>,
+    /// Of an ingress: what an EnvoyFilter puts into its connection manager.
+    pub edge: Option<Value>,
 }
 
 /// Spans by OTLP.
@@ -86,20 +74,24 @@ pub struct Tracing {
     pub random_percent: u32,
 }
 
-impl Endpoint {
-    /// One that always takes calls.
-    #[must_use]
-    pub fn always(to: SocketAddr) -> Self {
-        Self { to, admin: None }
-    }
-}
-
 impl Sidecar {
     /// All of it, with the admin listener at that address.
-    pub(crate) fn config(&self, admin: SocketAddr) -> Value {
-        let inbound = self.inbound.iter().map(|inbound| self.inbound(inbound));
-        let outbound = self.outbound.iter().map(|outbound| self.outbound(outbound));
-        let (listeners, mut clusters): (Vec<_>, Vec<_>) = inbound.chain(outbound).unzip();
+    pub(super) fn config(&self, admin: SocketAddr) -> Value {
+        let mut listeners = Vec::new();
+        let mut clusters = Vec::new();
+        if let Some(inbound) = &self.inbound {
+            let name = format!("inbound_{}", self.service);
+            listeners.push(self.inbound(&name, inbound));
+            clusters.push(cluster(
+                &name,
+                &[Endpoint::always(inbound.to)],
+                inbound.http2,
+            ));
+        }
+        for outbound in &self.outbound {
+            listeners.push(self.outbound(outbound));
+            clusters.extend(outbound.clusters());
+        }
         if let Some(tracing) = self.tracing {
             clusters.push(cluster(OTLP, &[Endpoint::always(tracing.to)], true));
         }
@@ -114,40 +106,51 @@ impl Sidecar {
         })
     }
 
-    fn inbound(&self, inbound: &Inbound) -> (Value, Value) {
-        let name = format!("inbound_{}", self.service);
-        let route = json!({
-            "match": { "prefix": "/" },
-            "decorator": { "operation": format!("{}/*", self.service) },
-            "route": {
-                "cluster": name,
-                "timeout": "0s",
-                "max_stream_duration": { "max_stream_duration": "0s", "grpc_timeout_header_max": "0s" },
-            },
-        });
-        let manager = self.connections(&name, false, &[route]);
-        (
-            listener(&name, "INBOUND", inbound.listen, &manager),
-            cluster(&name, &[Endpoint::always(inbound.to)], inbound.http2),
-        )
+    fn inbound(&self, name: &str, inbound: &Inbound) -> Value {
+        let route = |matched: &Value| {
+            json!({
+                "match": matched,
+                "decorator": { "operation": format!("{}/*", self.service) },
+                "route": {
+                    "cluster": name,
+                    "timeout": "0s",
+                    "max_stream_duration": { "max_stream_duration": "0s", "grpc_timeout_header_max": "0s" },
+                },
+            })
+        };
+        let first = json!([{ "name": "x-envoy-attempt-count", "string_match": { "exact": "1" } }]);
+        let mut routes: Vec<_> = inbound
+            .first_tries
+            .iter()
+            .map(|(rpc, fault)| {
+                with_fault(
+                    Some(fault),
+                    route(&json!({ "path": rpc, "headers": first })),
+                )
+            })
+            .collect();
+        routes.push(route(&json!({ "prefix": "/" })));
+        let manager = self.connections(name, false, &routes);
+        listener(name, "INBOUND", inbound.listen, &manager)
     }
 
-    fn outbound(&self, outbound: &Outbound) -> (Value, Value) {
-        let name = outbound.peer;
-        let routes: Vec<_> = outbound
-            .routes
-            .iter()
-            .map(|route| route.config(name))
-            .collect();
-        let manager = self.connections(name, true, &routes);
-        let mut cluster = cluster(name, &outbound.endpoints, true);
-        if let Some(outliers) = outbound.outliers {
-            cluster["outlier_detection"] = outliers.config();
+    fn outbound(&self, outbound: &Outbound) -> Value {
+        let mut routes = routes(&outbound.routes, |place| {
+            assert_eq!(
+                place.destination.host, outbound.host,
+                "the peer of this listener"
+            );
+            outbound.cluster(place.destination.subset.as_deref())
+        });
+        for route in &mut routes {
+            route["decorator"] = json!({ "operation": format!("{}/*", outbound.host) });
         }
-        (
-            listener(name, "OUTBOUND", outbound.listen, &manager),
-            cluster,
-        )
+        let mut manager = self.connections(&outbound.name, true, &routes);
+        if let Some(patch) = &outbound.edge {
+            manager["use_remote_address"] = json!(true);
+            merge(&mut manager, patch);
+        }
+        listener(&outbound.name, "OUTBOUND", outbound.listen, &manager)
     }
 
     /// An HTTP connection manager.
@@ -162,7 +165,7 @@ impl Sidecar {
                 "include_request_attempt_count": counts_tries,
                 "routes": routes,
             }] },
-            "http_filters": [{
+            "http_filters": [fault_filter(), {
                 "name": "envoy.filters.http.router",
                 "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
             }],
@@ -171,6 +174,44 @@ impl Sidecar {
             manager["tracing"] = tracing.config(self.service);
         }
         manager
+    }
+}
+
+impl Outbound {
+    /// The name of the cluster of a subset, or of all replicas.
+    fn cluster(&self, subset: Option<&str>) -> String {
+        subset.map_or_else(
+            || self.name.clone(),
+            |subset| format!("{}-{subset}", self.name),
+        )
+    }
+
+    fn clusters(&self) -> Vec<Value> {
+        let http2 = self.host != "gateway";
+        let Some(rule) = &self.rule else {
+            return vec![cluster(&self.name, &self.endpoints, http2)];
+        };
+        assert_eq!(rule.host, self.host, "the rule is about the peer");
+        let of_version = |wanted: Option<&str>| {
+            let chosen = self.endpoints.iter().copied();
+            let chosen =
+                chosen.filter(|endpoint| wanted.is_none_or(|version| endpoint.version == version));
+            chosen.collect::<Vec<_>>()
+        };
+        let subsets = rule.subsets.iter().map(|subset| {
+            let version = subset
+                .labels
+                .get("version")
+                .expect("subsets differ in their version");
+            (Some(subset.name.as_str()), of_version(Some(version)))
+        });
+        std::iter::once((None, of_version(None)))
+            .chain(subsets)
+            .map(|(subset, endpoints)| {
+                let cluster = cluster(&self.cluster(subset), &endpoints, http2);
+                with_policy(cluster, &rule.traffic_policy)
+            })
+            .collect()
     }
 }
 
@@ -189,24 +230,15 @@ impl Tracing {
     }
 }
 
-/// The `service.name` of a sidecar's spans: `<app>.<namespace>`.
+/// The `service.name` of a proxy's spans: `<app>.<namespace>`.
 #[must_use]
 pub fn sidecar_of(service: &str) -> String {
-    format!("{service}.shop")
-}
-
-impl Outliers {
-    fn config(self) -> Value {
-        json!({
-            "consecutive_gateway_failure": self.gateway_errors,
-            "enforcing_consecutive_gateway_failure": 100,
-            "enforcing_consecutive_5xx": 0,
-            "enforcing_success_rate": 0,
-            "interval": seconds(self.interval),
-            "base_ejection_time": seconds(self.ejection),
-            "max_ejection_percent": self.percent,
-        })
-    }
+    let namespace = if service == INGRESS {
+        "istio-ingress"
+    } else {
+        "shop"
+    };
+    format!("{service}.{namespace}")
 }
 
 fn listener(name: &str, direction: &str, listen: SocketAddr, manager: &Value) -> Value {
@@ -221,58 +253,15 @@ fn listener(name: &str, direction: &str, listen: SocketAddr, manager: &Value) ->
     })
 }
 
-fn cluster(name: &str, endpoints: &[Endpoint], http2: bool) -> Value {
-    let protocol = if http2 {
-        "http2_protocol_options"
-    } else {
-        "http_protocol_options"
-    };
-    let mut cluster = json!({
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "10s",
-        "lb_policy": "LEAST_REQUEST",
-        "common_lb_config": { "healthy_panic_threshold": { "value": 0 } },
-        "circuit_breakers": { "thresholds": [{
-            "max_connections": UNLIMITED,
-            "max_pending_requests": UNLIMITED,
-            "max_requests": UNLIMITED,
-            "max_retries": UNLIMITED,
-        }] },
-        "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": { protocol: {} },
-        } },
-        "load_assignment": { "cluster_name": name, "endpoints": [{
-            "lb_endpoints": endpoints.iter().map(Endpoint::config).collect::<Vec<_>>(),
-        }] },
-    });
-    if endpoints.iter().any(|endpoint| endpoint.admin.is_some()) {
-        cluster["health_checks"] = json!([{
-            "timeout": "2s",
-            "interval": "0.1s",
-            "no_traffic_interval": "0.1s",
-            // A 503 counts at once all the same.
-            "unhealthy_threshold": 2,
-            "healthy_threshold": 1,
-            "http_health_check": { "path": "/readyz" },
-        }]);
-        // Taken up at once, like a membership from istiod; else each change may wait a second for the next.
-        cluster["common_lb_config"]["update_merge_window"] = json!("0s");
-    }
-    cluster
-}
-
-impl Endpoint {
-    fn config(&self) -> Value {
-        let mut endpoint = json!({ "address": address(self.to) });
-        if let Some(admin) = self.admin {
-            endpoint["health_check_config"] = json!({ "address": address(admin) });
+/// As messages of protobuf are merged: fields one by one, lists one after the other.
+pub(super) fn merge(into: &mut Value, patch: &Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (name, value) in patch {
+                merge(into.entry(name).or_insert(Value::Null), value);
+            }
         }
-        json!({ "endpoint": endpoint })
+        (Value::Array(into), Value::Array(patch)) => into.extend(patch.iter().cloned()),
+        (into, patch) => into.clone_from(patch),
     }
-}
-
-fn address(address: SocketAddr) -> Value {
-    json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } })
 }
