@@ -1,5 +1,6 @@
 //! A real Envoy beside each process, as in a pod: `scripts/setup` fetches it, and it is told what istiod would tell it.
 
+mod auth;
 mod cluster;
 mod config;
 mod manifests;

@@ -1,7 +1,9 @@
 //! What comes from outside decides nothing: the ingress, told what `istio/` says, on real Envoys.
 
+use std::{fs, path::Path, process::Command};
+
 use mesh_tests::{
-    Collector, Http, Ports, Processes, Received, Recorder, Reply, Shop,
+    Collector, Http, Manner, Ports, Processes, Received, Recorder, Reply, Rude, Shop,
     envoy::{ENVOYS, Endpoint, Envoy, INGRESS, Istio, Sidecar, Tracing, sidecar_of},
 };
 use serde_json::json;
@@ -173,5 +175,53 @@ async fn a_gateway_that_trusts_its_ingress_works_as_long_as_it_should() {
         let order = shop.order("one", &sku, 1, "tok_slow").headers(OUTSIDE);
         let order = order.send().await.expect_status(201);
         assert_ne!(order.header("x-trace-id"), TRACE, "Envoy {version}");
+    }
+}
+
+/// `istio/auth` with the keys and the token that `scripts/demo-keys` makes.
+#[tokio::test]
+async fn with_the_requirement_only_a_token_opens_the_ingress() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Below target/, where kustomize is.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for keys");
+    let made = Command::new(root.join("scripts/demo-keys"))
+        .arg(folder.path())
+        .output();
+    let made = made.expect("it runs");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let token = fs::read_to_string(folder.path().join("token")).expect("a token");
+    let istio = Istio::of_the_shop().under(folder.path());
+    for version in ENVOYS {
+        let gateway = Rude::start(Manner::Answers).await;
+        let mut ports = Ports::default();
+        let listen = ports.take();
+        let sidecar = Sidecar {
+            service: INGRESS,
+            inbound: None,
+            outbound: vec![istio.ingress(listen, Endpoint::always(gateway.address()))],
+            tracing: None,
+        };
+        let _envoy = Envoy::start(version, &sidecar).await;
+        let entry = Http::new(listen);
+        let forged = token.replacen('.', ".e", 1);
+        for (path, token, status) in [
+            ("/v1/products", Some(&token), 200),
+            ("/v1/products", Some(&forged), 401),
+            ("/v1/products", None, 403),
+            ("/docs", None, 200),
+            ("/docs", Some(&forged), 401),
+        ] {
+            let mut request = entry.get(path);
+            if let Some(token) = token {
+                request = request.header("authorization", &format!("Bearer {token}"));
+            }
+            let answer = request.send().await;
+            assert_eq!(answer.status, status, "Envoy {version}: {path}, {token:?}");
+        }
+        assert_eq!(gateway.tries("/v1/products").len(), 1, "Envoy {version}");
     }
 }

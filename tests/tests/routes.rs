@@ -348,3 +348,56 @@ impl Case {
         told.then(|| Duration::from_millis(limit))
     }
 }
+
+/// Of two replicas one answers with a code, over and over.
+async fn is_left_out(version: &str, code: Code) -> bool {
+    let (bad, good) = (
+        Rude::start(Manner::Fails(code)).await,
+        Rude::start(Manner::Answers).await,
+    );
+    let mut ports = Ports::default();
+    let listen = ports.take();
+    let endpoints = [&bad, &good].map(|replica| Endpoint::always(replica.address()));
+    let sidecar = Sidecar {
+        service: "orders",
+        inbound: None,
+        outbound: vec![Istio::of_the_shop().outbound("payments", listen, &endpoints)],
+        tracing: None,
+    };
+    let envoy = Envoy::start(version, &sidecar).await;
+    // More than it takes: the bad one gets every other call.
+    for _ in 0..40 {
+        let _answer = call(listen, rpc::CHARGE, &[], &()).await;
+    }
+    let out = envoy
+        .stat("cluster.payments.outlier_detection.ejections_active")
+        .await;
+    if out > 0 {
+        let before = bad.tries(rpc::CHARGE).len();
+        for _ in 0..10 {
+            let answer = call(listen, rpc::CHARGE, &[], &()).await;
+            assert_eq!(answer.code, Code::Ok, "Envoy {version}: {}", answer.message);
+        }
+        assert_eq!(bad.tries(rpc::CHARGE).len(), before, "Envoy {version}");
+    }
+    out > 0
+}
+
+/// What the DestinationRules say of replicas in trouble, and of bugs, which all replicas have.
+#[tokio::test]
+async fn a_replica_in_trouble_is_left_out_and_one_with_a_bug_is_not() {
+    for version in ENVOYS {
+        for (code, out) in [
+            (Code::Unavailable, true),
+            (Code::DeadlineExceeded, true),
+            (Code::Internal, false),
+            (Code::ResourceExhausted, false),
+        ] {
+            assert_eq!(
+                is_left_out(version, code).await,
+                out,
+                "Envoy {version}: {code:?}"
+            );
+        }
+    }
+}

@@ -63,6 +63,8 @@ pub struct Outbound {
     pub rule: Option<DestinationRule>,
     /// Of an ingress: what an EnvoyFilter puts into its connection manager.
     pub edge: Option<Value>,
+    /// Of an ingress: who is let in.
+    pub tokens: Vec<Value>,
 }
 
 /// Spans by OTLP.
@@ -149,6 +151,9 @@ impl Sidecar {
         if let Some(patch) = &outbound.edge {
             manager["use_remote_address"] = json!(true);
             merge(&mut manager, patch);
+        }
+        if let Some(filters) = manager["http_filters"].as_array_mut() {
+            filters.splice(0..0, outbound.tokens.iter().cloned());
         }
         listener(&outbound.name, "OUTBOUND", outbound.listen, &manager)
     }

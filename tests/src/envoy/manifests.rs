@@ -10,6 +10,7 @@ use mesh_manifests::{DestinationRule, Manifests, Object, VirtualService};
 use serde_json::Value;
 
 use super::{
+    auth,
     cluster::Endpoint,
     config::{Outbound, merge},
     route::{istio_default, seconds},
@@ -32,15 +33,25 @@ impl Istio {
         Self(Manifests::default())
     }
 
-    /// What kustomize makes of a folder.
+    /// What kustomize makes of a folder of the checkout.
     ///
     /// # Panics
     ///
     /// When it makes nothing of it.
     #[must_use]
     pub fn built(folder: &str) -> Self {
-        let manifests = Manifests::kustomize(&root().join(folder));
-        Self(manifests.unwrap_or_else(|error| panic!("{error}")))
+        Self(built(&root().join(folder)))
+    }
+
+    /// The same with another folder applied over it.
+    ///
+    /// # Panics
+    ///
+    /// When it makes nothing of it.
+    #[must_use]
+    pub fn under(mut self, folder: &Path) -> Self {
+        self.0.put_over(built(folder));
+        self
     }
 
     /// The same with another timeout on every route of a service.
@@ -102,6 +113,7 @@ impl Istio {
             routes: routes.map_or_else(|| vec![istio_default(host)], |service| service.http),
             rule: self.0.get("DestinationRule", host).map(rule),
             edge: None,
+            tokens: Vec::new(),
         }
     }
 
@@ -130,9 +142,14 @@ impl Istio {
         }
         Outbound {
             edge: Some(edge),
+            tokens: auth::filters(&self.0),
             ..self.outbound("gateway", listen, &[gateway])
         }
     }
+}
+
+fn built(folder: &Path) -> Manifests {
+    Manifests::kustomize(folder).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The checkout.
