@@ -1,5 +1,6 @@
 //! Between real services, each with its sidecar: the first try of every call that may be repeated goes wrong, in the sidecar of
-//! whoever is called. Customers do not notice, and every such call is repeated exactly once.
+//! whoever is called. Customers do not notice, and every such call is repeated exactly once. The first try of every other call
+//! goes wrong as well: it is the only one.
 
 use std::time::Duration;
 
@@ -58,6 +59,58 @@ async fn first_tries_on(version: &str, turn: usize) {
     for (peer, callers, rpcs) in PEERS {
         every_call_was_repeated_once(version, &mesh, peer, callers, rpcs).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_tried_once_is_not_repeated() {
+    let [one, other] = ENVOYS;
+    tokio::join!(once_on(one), once_on(other));
+}
+
+async fn once_on(version: &str) {
+    let istio = Istio::of_the_shop();
+    let refused = || fault_of(&json!({ "abort": { "grpcStatus": "UNAVAILABLE" } }));
+
+    let mesh = Meshed::with(version, &istio).first_try(rpc::PLACE_ORDER, refused());
+    let mesh = mesh.start().await;
+    let shop = Shop::with_session(mesh.entry()).await;
+    let sku = shop.first_sku().await;
+    let order = shop.order("one", &sku, 1, "tok_ok").send().await;
+    let _refused = order.expect_status(503);
+    refused_and_not_repeated(version, &mesh, ("gateway", "orders"), 1).await;
+
+    let mut mesh = Meshed::with(version, &istio);
+    for rpc in [rpc::CANCEL_ORDER, rpc::CHARGE, rpc::REFUND] {
+        mesh = mesh.first_try(rpc, refused());
+    }
+    let mesh = mesh.start().await;
+    let shop = Shop::with_session(mesh.entry()).await;
+    // Whether it was charged is not known; the reconciler finds out that it was not, and voids it with a refund.
+    let id = placed(&shop, "two", &sku, ("tok_ok", 202)).await;
+    let _refused = shop.cancel(&id).await.expect_status(503);
+    refused_and_not_repeated(version, &mesh, ("gateway", "orders"), 1).await;
+    refused_and_not_repeated(version, &mesh, ("orders", "payments"), 2).await;
+}
+
+/// The peer's sidecar has refused so many calls at least, and the caller's has made none of them again.
+async fn refused_and_not_repeated(
+    version: &str,
+    mesh: &Meshed,
+    (caller, peer): (&str, &str),
+    calls: u64,
+) {
+    let what = format!("{version}: {calls} calls of {peer} are refused");
+    let name = format!("http.inbound_{peer}.fault.aborts_injected");
+    eventually(LIMIT, &what, async || {
+        match mesh.sidecar(peer).stat(&name).await {
+            refused if refused >= calls => Ok(()),
+            refused => Err(refused),
+        }
+    })
+    .await;
+    let name = format!("cluster.{peer}.upstream_rq_retry");
+    let repeated = mesh.sidecar(caller).stat(&name).await;
+    assert_eq!(repeated, 0, "{version}: {caller} to {peer}");
 }
 
 fn fault_of(fault: &Value) -> Fault {
