@@ -163,16 +163,6 @@ impl Processes {
         ready(name, running).await;
     }
 
-    /// Waits until one has died at a crash point, and starts it again on the same ports.
-    ///
-    /// # Panics
-    ///
-    /// When it does not die, ends otherwise, or does not become ready again.
-    pub async fn crashed(&mut self, name: &'static str, limit: Duration) {
-        self.process(name).aborted(limit).await;
-        self.start_again(name).await;
-    }
-
     /// Ends one, insists that it ends well, and starts it again on the same ports; what both logged can be read.
     ///
     /// # Panics

@@ -1,8 +1,4 @@
 //! Orders whose payment is in doubt are brought to their end by one replica of orders, whoever is paused, killed or away.
-#![expect(
-    clippy::print_stdout,
-    reason = "what was measured is shown, not only judged"
-)]
 
 use std::{path::Path, time::Duration};
 

@@ -113,21 +113,23 @@ impl Books {
         }
     }
 
-    /// Waits until the order of a key has one of these statuses.
-    pub(crate) async fn becomes(&self, key: &str, statuses: &[&str]) {
-        let sql = "SELECT status FROM orders WHERE id = (SELECT order_id FROM idempotency_keys WHERE key = $1)";
+    /// Waits until the customer of a key would be told its end.
+    pub(crate) async fn settled(&self, key: &str) {
         patiently(LIMIT, PAUSE, key, || async {
-            let status: String = sqlx::query_scalar(sql)
-                .bind(key.to_owned())
-                .fetch_one(&mut *self.stores.lock().await)
-                .await
-                .map_err(|error| error.to_string())?;
-            statuses
-                .contains(&status.as_str())
-                .then_some(())
-                .ok_or(status)
+            let step = self.step(key).await;
+            (step == "done").then_some(()).ok_or(step)
         })
         .await;
+    }
+
+    /// What comes next for the order of a key; nothing when there is no such order.
+    pub(crate) async fn step(&self, key: &str) -> String {
+        let sql = "SELECT step FROM orders WHERE cancel_requested_at IS NULL AND id = \
+                   (SELECT order_id FROM idempotency_keys WHERE key = $1)";
+        let mut stores = self.stores.lock().await;
+        let step = sqlx::query_scalar(sql).bind(key.to_owned());
+        let step = step.fetch_optional(&mut *stores).await;
+        step.expect("the store is there").unwrap_or_default()
     }
 
     /// How many orders there are.

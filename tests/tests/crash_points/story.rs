@@ -1,8 +1,13 @@
 //! What happens to an order at which a process dies, so that it comes by the crash point.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{Future, pending},
+    time::Duration,
+};
 
+use http::Method;
 use mesh_tests::{Answer, patiently};
+use tokio::time::sleep;
 
 use crate::{books::End, workers::World};
 
@@ -16,59 +21,65 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Story {
     /// Buys, and asks again with the same key until the answer is final.
-    Buys,
-    /// Pays with what is declined.
-    Declined,
-    /// Pays with what takes the money and never says so, and asks again.
-    Silent,
-    /// The same; the process dies when the customer asks again.
-    AsksAgain,
-    /// The same, and goes away: the order is settled without the customer.
-    GoesAway,
-    /// Goes away after payments died before it had taken the money, at this point.
-    GivenUp(&'static str),
+    Buys { token: &'static str },
+    /// The same while payments is away; the process dies when the customer comes back.
+    ComesBack,
+    /// Goes away when payments has died over the order, at this point: it ends without the customer.
+    LeavesIt { died: &'static str },
     /// Cancels, and asks again until that is done.
     Cancels,
     /// Cancels, and goes away when orders dies over it: done without the customer.
-    CancelsAndGoesAway,
+    CancelsAndLeaves,
 }
+
+/// Payments has taken the money, and told nobody.
+const TAKEN: Story = Story::LeavesIt {
+    died: "payments.take.after",
+};
+/// Payments has heard of the charge.
+const STARTED: Story = Story::LeavesIt {
+    died: "payments.take.before",
+};
+/// Payments knows nothing of the charge.
+const UNHEARD: Story = Story::LeavesIt {
+    died: "payments.start.before",
+};
 
 impl Story {
     /// The story that leads by a point.
     pub(crate) fn of(point: &str) -> Self {
         let (name, _) = point.rsplit_once('.').expect("before or after");
         match name {
-            "orders.unknown" => Self::Silent,
-            "orders.get_charge" => Self::AsksAgain,
-            "orders.fail" | "orders.release" | "inventory.release" => Self::Declined,
+            "orders.unknown" => Self::Buys {
+                token: "tok_silent",
+            },
+            "orders.get_charge" => Self::ComesBack,
+            "orders.fail" | "orders.release" | "inventory.release" => Self::Buys {
+                token: "tok_declined",
+            },
             "orders.cancel_wish" | "orders.cancel" | "orders.refund" | "payments.give_back"
             | "payments.refunded" => Self::Cancels,
-            "orders.reconcile.get_charge" | "orders.reconcile.confirm" => Self::GoesAway,
-            "orders.reconcile.cancel" | "orders.reconcile.refund" => Self::CancelsAndGoesAway,
-            "payments.void" => Self::GivenUp("payments.start.before"),
-            _ if name.starts_with("orders.reconcile.") => Self::GivenUp("payments.take.before"),
-            _ => Self::Buys,
+            "orders.reconcile.get_charge" | "orders.reconcile.confirm" => TAKEN,
+            "orders.reconcile.cancel" | "orders.reconcile.refund" => Self::CancelsAndLeaves,
+            "payments.void" => UNHEARD,
+            _ if name.starts_with("orders.reconcile.") => STARTED,
+            _ => Self::Buys { token: "tok_ok" },
         }
     }
 
     /// How the order must end.
     pub(crate) fn end(self) -> End {
         match self {
-            Self::Buys | Self::Silent | Self::AsksAgain | Self::GoesAway => End::Fulfilled,
-            Self::Declined | Self::GivenUp(_) => End::Failed,
-            Self::Cancels | Self::CancelsAndGoesAway => End::Cancelled,
+            Self::Buys {
+                token: "tok_declined",
+            } => End::Failed,
+            Self::LeavesIt { .. } if self != TAKEN => End::Failed,
+            Self::Buys { .. } | Self::ComesBack | Self::LeavesIt { .. } => End::Fulfilled,
+            Self::Cancels | Self::CancelsAndLeaves => End::Cancelled,
         }
     }
 
-    fn token(self) -> &'static str {
-        match self {
-            Self::Buys | Self::GivenUp(_) | Self::Cancels | Self::CancelsAndGoesAway => "tok_ok",
-            Self::Declined => "tok_declined",
-            Self::Silent | Self::AsksAgain | Self::GoesAway => "tok_silent",
-        }
-    }
-
-    /// Tells it, with the death of `process` at `point`.
+    /// Tells it, with the death of `process` at `point`, up to the final answer.
     pub(crate) async fn tell(
         self,
         world: &mut World,
@@ -76,28 +87,33 @@ impl Story {
         point: &str,
         key: &str,
     ) {
-        let order = world.shop.order(key, &world.sku, 1, self.token());
+        let token = match self {
+            Self::Buys { token } => token,
+            _ => "tok_ok",
+        };
+        let order = world.shop.order(key, &world.sku, 1, token);
         let buy = || order.clone().try_send();
         match self {
-            Self::Buys | Self::Declined | Self::Silent => {
-                let _lost = world.dies(process, point, buy()).await;
+            Self::Buys { .. } => world.dies(process, point, &buy).await,
+            Self::ComesBack => {
+                world.processes.process("payments").stop().await;
+                patiently(LIMIT, PAUSE, "nothing is charged", || async {
+                    let books = world.books.step(key);
+                    let (answer, step) = tokio::join!(buy(), books);
+                    (answer.is_ok_and(|answer| answer.status == 503) && step == "charge")
+                        .then_some(())
+                        .ok_or(step)
+                })
+                .await;
+                world.processes.start_again("payments").await;
+                world.dies(process, point, &buy).await;
             }
-            Self::AsksAgain => {
-                assert_eq!(status(buy().await), Some(202));
-                let _lost = world.dies(process, point, buy()).await;
+            Self::LeavesIt { died } => {
+                world.dies("payments", died, &buy).await;
+                world.dies(process, point, &pending::<()>).await;
+                world.books.settled(key).await;
             }
-            Self::GoesAway => {
-                let placed = world.dies(process, point, buy()).await;
-                assert_eq!(status(placed), Some(202));
-                world.books.becomes(key, &["confirmed", "fulfilled"]).await;
-            }
-            Self::GivenUp(before) => {
-                let placed = world.dies("payments", before, buy()).await;
-                assert_eq!(status(placed), Some(202));
-                world.dies(process, point, async {}).await;
-                world.books.becomes(key, &["failed"]).await;
-            }
-            Self::Cancels | Self::CancelsAndGoesAway => {
+            Self::Cancels | Self::CancelsAndLeaves => {
                 // So that nobody fulfils it meanwhile.
                 world.processes.process("fulfillment").pause();
                 let placed = finally(&buy).await.json();
@@ -106,14 +122,14 @@ impl Story {
                     placed["id"].as_str().expect("an id")
                 );
                 let shop = world.shop.clone();
-                let cancel = || shop.request(http::Method::POST, &path).try_send();
+                let cancel = || shop.request(Method::POST, &path).try_send();
                 if self == Self::Cancels {
-                    let _lost = world.dies(process, point, cancel()).await;
+                    world.dies(process, point, &cancel).await;
                 } else {
                     let wish = "orders.cancel_wish.after";
-                    let _lost = world.dies("orders", wish, cancel()).await;
-                    world.dies(process, point, async {}).await;
-                    world.books.becomes(key, &["cancelled"]).await;
+                    world.dies("orders", wish, &cancel).await;
+                    world.dies(process, point, &pending::<()>).await;
+                    world.books.settled(key).await;
                 }
                 assert_eq!(finally(&cancel).await.status, 200);
                 world.processes.process("fulfillment").resume();
@@ -125,23 +141,28 @@ impl Story {
 }
 
 impl World {
-    /// Arms a point and does what leads there; the process dies at it and is started again.
-    async fn dies<T>(
+    /// Arms a point; somebody asks again and again until the process has died there. Then it is started again.
+    async fn dies<T, F: Future<Output = T>>(
         &mut self,
         process: &'static str,
         point: &str,
-        doing: impl Future<Output = T>,
-    ) -> T {
+        ask: &impl Fn() -> F,
+    ) {
         let path = format!("/debug/crash-points/{point}");
         let armed = self.processes.admin(process).put(&path).send().await;
         assert_eq!(armed.status, 204, "{point}: {}", armed.text());
-        let (done, ()) = tokio::join!(doing, self.processes.crashed(process, LIMIT));
-        done
+        let asking = async {
+            loop {
+                ask().await;
+                sleep(PAUSE).await;
+            }
+        };
+        tokio::select! {
+            () = self.processes.process(process).aborted(LIMIT) => {}
+            () = asking => {}
+        }
+        self.processes.start_again(process).await;
     }
-}
-
-fn status(answer: anyhow::Result<Answer>) -> Option<u16> {
-    answer.ok().map(|answer| answer.status)
 }
 
 /// Asks until the answer is final, as customers are told to by no answer, 202, 409 in progress, 502, 503 and 504.
