@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// From start to ready: much longer than it takes, even on a machine that does other things.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// The address of peers that are away: nothing listens on it.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 /// Whom each process calls.

@@ -137,6 +137,14 @@ impl Books {
         self.count("SELECT COUNT(*) FROM orders").await
     }
 
+    /// Pieces of a product that are neither reserved nor sold.
+    pub(crate) async fn available(&self, sku: &str) -> i64 {
+        let sql = "SELECT available FROM product WHERE sku = $1";
+        let mut stores = self.stores.lock().await;
+        let found = sqlx::query_scalar(sql).bind(sku.to_owned());
+        found.fetch_one(&mut *stores).await.expect("a number")
+    }
+
     async fn count(&self, sql: &'static str) -> i64 {
         let mut stores = self.stores.lock().await;
         let count = sqlx::query_scalar(sql).fetch_one(&mut *stores).await;

@@ -16,8 +16,6 @@ use crate::{books::Books, story::Story};
 
 /// At each point, unless `CRASHES` says otherwise.
 const CRASHES: usize = 2;
-/// At the same time; `MESHES` says otherwise.
-const MESHES: usize = 8;
 const PROCESSES: [&str; 5] = ["payments", "inventory", "orders", "fulfillment", "gateway"];
 
 /// Where the state of a mesh is.
@@ -27,6 +25,16 @@ pub(crate) enum Backend {
     Embedded,
     /// PostgreSQL and RabbitMQ.
     Real,
+}
+
+impl Backend {
+    /// At the same time. One broker serves them all.
+    fn meshes(self) -> usize {
+        match self {
+            Self::Embedded => 7,
+            Self::Real => 5,
+        }
+    }
 }
 
 /// A mesh, its customer, and what has been sold.
@@ -47,17 +55,16 @@ type Queue = Arc<Mutex<VecDeque<(Point, usize)>>>;
 /// Crashes at each point of the processes that are meant.
 pub(crate) async fn survive(backend: Backend, meant: fn(&str) -> bool) {
     let first = World::start(backend).await;
-    let [crashes, meshes] = [("CRASHES", CRASHES), ("MESHES", MESHES)].map(|(name, usual)| {
-        Env.get(name)
-            .map_or(usual, |text| text.parse().expect("a number"))
-    });
+    let crashes = Env
+        .get("CRASHES")
+        .map_or(CRASHES, |text| text.parse().expect("a number"));
     let points = first.points(meant).await;
     let all = (0..crashes).flat_map(|n| points.iter().cloned().map(move |point| (point, n)));
     let queue: Queue = Arc::new(Mutex::new(all.collect()));
     let mut workers = JoinSet::new();
     workers.spawn(work(first, backend, Arc::clone(&queue)));
     // One after the other: to start is most of what they have to compute.
-    for _ in 1..meshes {
+    for _ in 1..backend.meshes() {
         let world = World::start(backend).await;
         workers.spawn(work(world, backend, Arc::clone(&queue)));
     }
@@ -155,8 +162,8 @@ impl World {
         self.orders += 1;
         self.sold += i64::from(story.end().is_sold());
         assert_eq!(self.books.orders().await, self.orders, "{key}: orders");
-        let available = self.shop.available(&self.sku).await;
-        assert_eq!(available, self.stock - self.sold, "{key}: stock");
+        let left = self.books.available(&self.sku).await;
+        assert_eq!(left, self.stock - self.sold, "{key}: stock");
     }
 
     /// Nothing is in the queue, nor in anybody's hand.
