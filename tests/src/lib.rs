@@ -14,10 +14,12 @@ pub mod envoy;
 mod eventually;
 mod grpc;
 mod http;
+pub mod manifests;
 mod mesh;
 mod ports;
 mod process;
 mod processes;
+pub mod promql;
 mod recorder;
 mod relay;
 pub mod rpc;
@@ -25,6 +27,7 @@ mod rude;
 mod scrape;
 mod shop;
 mod table;
+mod used;
 
 pub use self::{
     collector::{Collector, SpanRecord},
@@ -41,4 +44,5 @@ pub use self::{
     scrape::Metrics,
     shop::Shop,
     table::first_column,
+    used::metrics_after_some_use,
 };

@@ -56,6 +56,23 @@ impl Metrics {
         &self.families
     }
 
+    /// The names of the labels of a series, of a histogram's part too; none when there is no such series.
+    #[must_use]
+    pub fn series(&self, name: &str) -> Option<BTreeSet<&str>> {
+        let mut samples = self
+            .samples
+            .iter()
+            .filter(|sample| sample.name == name)
+            .peekable();
+        samples.peek()?;
+        Some(
+            samples
+                .flat_map(|sample| sample.labels.keys())
+                .map(String::as_str)
+                .collect(),
+        )
+    }
+
     /// The names of the labels of a metric, `le` apart.
     #[must_use]
     pub fn labels(&self, family: &str) -> BTreeSet<&str> {
@@ -136,5 +153,8 @@ seconds_count{method="GET"} 1
         }
         assert!(metrics.families().iter().eq(["requests_total", "seconds"]));
         assert!(metrics.labels("seconds").into_iter().eq(["method"]));
+        let bucket = metrics.series("seconds_bucket").expect("it is there");
+        assert!(bucket.into_iter().eq(["le", "method"]));
+        assert!(metrics.series("seconds").is_none());
     }
 }

@@ -3,8 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use http::Method;
-use mesh_tests::{Collector, Processes, Shop, first_column, rpc};
-use serde_json::json;
+use mesh_tests::{Processes, Shop, first_column, metrics_after_some_use, rpc};
 
 const PROCESSES: [&str; 5] = ["fulfillment", "gateway", "inventory", "orders", "payments"];
 
@@ -120,7 +119,17 @@ async fn every_endpoint_is_in_the_readme_and_the_reverse() {
 #[tokio::test]
 async fn every_metric_is_in_the_readme_and_the_reverse() {
     let documented = documented("## Metrics");
-    let real = metrics_after_some_use().await;
+    let used = metrics_after_some_use().await;
+    for (name, metrics) in &used {
+        for family in metrics.families() {
+            for label in ["namespace", "pod", "instance", "job"] {
+                let has = metrics.labels(family).contains(label);
+                assert!(!has, "{family} of {name} has the label {label}");
+            }
+        }
+    }
+    let families = used.iter().flat_map(|(_, metrics)| metrics.families());
+    let real: BTreeSet<_> = families.cloned().collect();
     let (families, exact): (Vec<_>, Vec<_>) =
         documented.iter().partition(|name| name.ends_with('*'));
     let in_family = |name: &str| {
@@ -145,50 +154,6 @@ async fn every_metric_is_in_the_readme_and_the_reverse() {
         .filter(|name| !real.contains(*name))
         .collect();
     assert!(invented.is_empty(), "only in the README: {invented:?}");
-}
-
-/// The names of all metrics of all processes, once each of them has had a reason to appear.
-async fn metrics_after_some_use() -> BTreeSet<String> {
-    let collector = Collector::start();
-    let processes = Processes::only(&PROCESSES)
-        .set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
-        .start()
-        .await;
-    let shop = Shop::with_session(processes.gateway()).await;
-    let sku = shop.first_sku().await;
-    let _placed = shop
-        .order("one", &sku, 1, "tok_ok")
-        .send()
-        .await
-        .expect_status(201);
-
-    // A call that is not started.
-    let hurried = Processes::only(&["gateway"])
-        .set("MESH_TRUST_EDGE_HEADERS", "true")
-        .start()
-        .await;
-    let late = hurried
-        .gateway()
-        .post("/v1/orders")
-        .header("grpc-timeout", "30m")
-        .header("idempotency-key", "one");
-    let body = json!({ "items": [{ "sku": sku, "quantity": 1 }], "payment_token": "tok_ok" });
-    let _late = late.json(&body).send().await.expect_status(504);
-
-    let mut names = hurried.metrics("gateway").await.families().clone();
-    for name in PROCESSES {
-        let metrics = processes.metrics(name).await;
-        for family in metrics.families() {
-            for label in ["namespace", "pod", "instance", "job"] {
-                assert!(
-                    !metrics.labels(family).contains(label),
-                    "{family} of {name} has the label {label}"
-                );
-            }
-        }
-        names.extend(metrics.families().iter().cloned());
-    }
-    names
 }
 
 /// The least there is (design of the metrics): name, labels.

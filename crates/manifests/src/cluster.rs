@@ -70,35 +70,32 @@ impl<'a> Cluster<'a> {
         &self.pods
     }
 
-    /// Pods of a namespace that carry all labels of a selector.
-    pub fn selected(&self, namespace: &str, labels: &Value) -> impl Iterator<Item = &Pod<'a>> {
+    /// Pods of a namespace that a selector selects: labels, or `matchLabels` and `matchExpressions`.
+    pub fn selected(&self, namespace: &str, selector: &Value) -> impl Iterator<Item = &Pod<'a>> {
         let pods = self.pods.iter();
-        pods.filter(move |pod| pod.namespace() == namespace && pod.carries(labels))
+        pods.filter(move |pod| pod.namespace() == namespace && pod.fits(selector))
     }
 
     /// The same of pods that others bring.
     pub(crate) fn selected_outside(
         &self,
         namespace: &str,
-        labels: &Value,
+        selector: &Value,
     ) -> impl Iterator<Item = &OutsidePod> {
         let pods = self.outside.pods.iter();
         pods.filter(move |pod| {
-            let carries = |(name, value): (&String, &Value)| {
-                let label = pod.labels.iter().find(|(label, _)| label == name);
-                label.is_some_and(|(_, carried)| value == carried)
+            let label = |name: &str| {
+                let found = pod.labels.iter().find(|(label, _)| *label == name);
+                found.map(|(_, value)| *value)
             };
-            pod.namespace == namespace
-                && labels
-                    .as_object()
-                    .is_none_or(|labels| labels.iter().all(carries))
+            pod.namespace == namespace && fits(selector, label)
         })
     }
 
-    /// Whether anybody carries these labels.
-    pub(crate) fn anybody(&self, namespace: &str, labels: &Value) -> bool {
-        self.selected(namespace, labels).next().is_some()
-            || self.selected_outside(namespace, labels).next().is_some()
+    /// Whether anybody is selected.
+    pub(crate) fn anybody(&self, namespace: &str, selector: &Value) -> bool {
+        self.selected(namespace, selector).next().is_some()
+            || self.selected_outside(namespace, selector).next().is_some()
     }
 
     /// The object of that kind and name in a namespace.
@@ -154,6 +151,30 @@ pub fn namespace_of(object: &Object) -> &str {
     object.namespace.as_deref().unwrap_or("default")
 }
 
+/// Whether labels fulfil a selector: a map of labels, or an object with `matchLabels` and `matchExpressions`.
+fn fits<'l>(selector: &Value, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+    let expressions = selector["matchExpressions"].as_array();
+    let labels = match selector.get("matchLabels") {
+        Some(labels) => labels,
+        None if expressions.is_some() => &Value::Null,
+        None => selector,
+    };
+    let mut labels = labels.as_object().into_iter().flatten();
+    labels.all(|(name, value)| label(name) == value.as_str())
+        && expressions.into_iter().flatten().all(|expression| {
+            let carried = label(expression["key"].as_str().unwrap_or_default());
+            let mut values = expression["values"].as_array().into_iter().flatten();
+            let among = values.any(|value| carried.is_some() && carried == value.as_str());
+            match expression["operator"].as_str() {
+                Some("In") => among,
+                Some("NotIn") => !among,
+                Some("Exists") => carried.is_some(),
+                Some("DoesNotExist") => carried.is_none(),
+                _ => false,
+            }
+        })
+}
+
 impl<'a> Pod<'a> {
     fn of(owner: &'a Object) -> Option<Self> {
         let (pointer, field) = match owner.kind.as_str() {
@@ -197,11 +218,10 @@ impl<'a> Pod<'a> {
         self.label("app")
     }
 
-    /// Whether they carry all labels of a `matchLabels`.
+    /// Whether a selector selects them.
     #[must_use]
-    pub fn carries(&self, labels: &Value) -> bool {
-        let mut labels = labels.as_object().into_iter().flatten();
-        labels.all(|(name, value)| self.label(name) == value.as_str())
+    pub fn fits(&self, selector: &Value) -> bool {
+        fits(selector, |name| self.label(name))
     }
 
     /// Their containers, those for the start first, each with the field it stands at.

@@ -36,7 +36,7 @@ pub use self::{
     },
     error::Error,
     finding::Finding,
-    manifests::{Manifests, documents},
+    manifests::{Manifests, documents, read_yaml},
     object::Object,
     pod_security::pod_security,
     ports::ports,

@@ -88,6 +88,16 @@ impl Manifests {
     }
 }
 
+/// Every document of a YAML text that need not hold objects of Kubernetes, such as an entry of a ConfigMap; `source` is
+/// what errors call it.
+///
+/// # Errors
+///
+/// When it is not YAML, or a key stands twice.
+pub fn read_yaml(source: &str, text: &str) -> Result<Vec<Value>, Error> {
+    yaml::documents(source, text)
+}
+
 /// Every document of a YAML file that need not hold objects of Kubernetes. Keys that stand twice are refused.
 ///
 /// # Errors

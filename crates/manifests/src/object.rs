@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -51,6 +52,22 @@ impl Object {
         self.at(pointer).as_array().into_iter().flatten()
     }
 
+    /// What a ConfigMap or Secret holds under a key, decoded.
+    #[must_use]
+    pub fn entry(&self, key: &str) -> Option<String> {
+        let field = |part: &str| self.at(part).get(key).and_then(Value::as_str);
+        if let Some(text) = field("/stringData") {
+            return Some(text.to_owned());
+        }
+        let text = field("/data")?;
+        if self.kind != "Secret" {
+            return Some(text.to_owned());
+        }
+        // kustomize breaks long ones into lines.
+        let text: String = text.split_whitespace().collect();
+        String::from_utf8(STANDARD.decode(text).ok()?).ok()
+    }
+
     /// Its `spec` as a type; fields that the type does not know are an error if the type says so.
     ///
     /// # Errors
@@ -72,5 +89,35 @@ impl fmt::Display for Object {
             write!(f, "{namespace}/")?;
         }
         write!(f, "{} ({})", self.name, self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Manifests;
+
+    #[test]
+    fn entries_of_secrets_are_decoded() {
+        let text = "
+apiVersion: v1
+kind: Secret
+metadata: {name: a}
+data: {one: aHR0cDovLw==, broken: '?'}
+stringData: {two: plain}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+data: {one: aHR0cDovLw==}
+";
+        let manifests = Manifests::parse("here", text).expect("two objects");
+        let entry = |kind: &str, key: &str| manifests.get(kind, "a")?.entry(key);
+        assert_eq!(entry("Secret", "one").as_deref(), Some("http://"));
+        assert_eq!(entry("Secret", "two").as_deref(), Some("plain"));
+        assert_eq!(
+            (entry("Secret", "broken"), entry("Secret", "three")),
+            (None, None)
+        );
+        assert_eq!(entry("ConfigMap", "one").as_deref(), Some("aHR0cDovLw=="));
     }
 }

@@ -289,7 +289,7 @@ fn called(
         }
         for handler in &edge.handlers {
             let parent = route_of(handler).and_then(|(_, _, parent)| parent.timeout);
-            if parent.is_some_and(|parent| timeout >= parent) {
+            if let Some(parent) = parent.filter(|parent| timeout >= *parent) {
                 problem(
                     "timeout",
                     format!(

@@ -208,15 +208,17 @@ fn guarded(cluster: &Cluster<'_>, pod: &Pod<'_>, mesh: bool, findings: &mut Vec<
         objects.any(|object| {
             let labels = object.at(selector);
             let says = labels.as_object().is_some_and(|labels| !labels.is_empty());
-            namespace_of(object) == pod.namespace() && says && pod.carries(labels)
+            // One direction alone leaves the other to whoever comes next.
+            let both = kind != "NetworkPolicy" || object.list("/spec/policyTypes").count() == 2;
+            namespace_of(object) == pod.namespace() && says && both && pod.fits(labels)
         })
     };
     let mut needed = vec![
-        ("PodDisruptionBudget", "/spec/selector/matchLabels"),
-        ("NetworkPolicy", "/spec/podSelector/matchLabels"),
+        ("PodDisruptionBudget", "/spec/selector"),
+        ("NetworkPolicy", "/spec/podSelector"),
     ];
     if mesh {
-        needed.push(("AuthorizationPolicy", "/spec/selector/matchLabels"));
+        needed.push(("AuthorizationPolicy", "/spec/selector"));
     }
     for (kind, selector) in needed {
         if !selects(kind, selector) {

@@ -1,6 +1,10 @@
 //! `scripts/images` packs what it is given: here one small static program under the five names.
 
 #![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of it is a test; what fails is shown with its place"
+)]
 
 use std::{
     fs,

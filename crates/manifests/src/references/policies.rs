@@ -9,13 +9,13 @@ const MERGED_METRICS: u64 = 15020;
 
 pub(super) fn find(cluster: &Cluster<'_>, findings: &mut Vec<Finding>) {
     for budget in cluster.manifests.of("PodDisruptionBudget") {
-        let labels = budget.at("/spec/selector/matchLabels");
+        let labels = budget.at("/spec/selector");
         if !cluster.anybody(namespace_of(budget), labels) {
             findings.push(Finding::of(budget, "spec.selector", "selects no pod"));
         }
     }
     for policy in cluster.manifests.of("NetworkPolicy") {
-        let labels = policy.at("/spec/podSelector/matchLabels");
+        let labels = policy.at("/spec/podSelector");
         if !cluster.anybody(namespace_of(policy), labels) {
             findings.push(Finding::of(policy, "spec.podSelector", "selects no pod"));
         }
@@ -79,10 +79,10 @@ fn namespaces<'a>(
 }
 
 fn peer_exists(cluster: &Cluster<'_>, policy: &Object, peer: &Value) -> bool {
-    let labels = &peer["podSelector"]["matchLabels"];
+    let labels = &peer["podSelector"];
     match namespaces(cluster, policy, peer) {
         _ if peer.get("ipBlock").is_some() => true,
-        None => labels.is_null() || cluster.pods().iter().any(|pod| pod.carries(labels)),
+        None => labels.is_null() || cluster.pods().iter().any(|pod| pod.fits(labels)),
         Some(namespaces) => namespaces
             .iter()
             .any(|namespace| cluster.anybody(namespace, labels)),
@@ -98,7 +98,7 @@ fn ports_of_peer(
     field: &str,
     findings: &mut Vec<Finding>,
 ) {
-    let labels = &peer["podSelector"]["matchLabels"];
+    let labels = &peer["podSelector"];
     let Some(namespaces) = namespaces(cluster, policy, peer) else {
         return;
     };

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use mesh_manifests::{Finding, Manifests};
+use mesh_manifests::{Finding, Manifests, Object};
 use serde_json::Value;
 
-/// One field of one object, changed.
+/// One field of one object, changed. A name that ends in `*` is the beginning of one, of an object that has the field.
 #[derive(Debug)]
-pub(crate) struct Mutation {
-    kind: &'static str,
+pub struct Mutation {
+    /// Of the object.
+    pub kind: &'static str,
     name: &'static str,
     pointer: &'static str,
     /// YAML; none removes the field.
@@ -17,18 +18,13 @@ pub(crate) struct Mutation {
     finding: &'static str,
 }
 
-/// What only a schema knows.
-pub(crate) fn of_schemas() -> Vec<Mutation> {
-    read(include_str!("of-schemas.txt"))
-}
-
-/// What no schema knows.
-pub(crate) fn of_rules() -> Vec<Mutation> {
-    read(include_str!("of-rules.txt"))
-}
-
-/// `kind name pointer[ = value] -> finding`, one a line.
-fn read(table: &'static str) -> Vec<Mutation> {
+/// Reads `kind name pointer[ = value] -> finding`, one a line; without a value the field is removed.
+///
+/// # Panics
+///
+/// When a line is something else.
+#[must_use]
+pub fn mutations(table: &'static str) -> Vec<Mutation> {
     let lines = table.lines().filter(|line| !line.starts_with('#'));
     let rows = lines.map(|line| {
         let (change, finding) = line.split_once(" -> ").expect(line);
@@ -53,10 +49,15 @@ fn read(table: &'static str) -> Vec<Mutation> {
 
 impl Mutation {
     /// The set with this one thing wrong.
-    pub(crate) fn apply(&self, set: &Manifests) -> Manifests {
+    ///
+    /// # Panics
+    ///
+    /// When there is no such field.
+    #[must_use]
+    pub fn apply(&self, set: &Manifests) -> Manifests {
         let mut set = set.clone();
         let mut objects = set.iter_mut();
-        let object = objects.find(|object| object.kind == self.kind && object.name == self.name);
+        let object = objects.find(|object| object.kind == self.kind && self.names(object));
         let object = object.unwrap_or_else(|| panic!("there is no {} {}", self.kind, self.name));
         let (parent, field) = self.pointer.rsplit_once('/').expect("a pointer");
         let field = field.replace("~1", "/");
@@ -102,8 +103,18 @@ impl Mutation {
         set
     }
 
+    fn names(&self, object: &Object) -> bool {
+        match self.name.strip_suffix('*') {
+            Some(beginning) => {
+                object.name.starts_with(beginning) && object.body.pointer(self.pointer).is_some()
+            }
+            None => object.name == self.name,
+        }
+    }
+
     /// What was found instead, when it was not found.
-    pub(crate) fn missed(&self, findings: &BTreeSet<Finding>) -> Option<String> {
+    #[must_use]
+    pub fn missed(&self, findings: &BTreeSet<Finding>) -> Option<String> {
         let mut lines = findings.iter().map(ToString::to_string);
         if lines.any(|line| line.contains(self.finding)) {
             return None;

@@ -4,19 +4,22 @@ use std::fs;
 
 use mesh_manifests::{Manifests, Outside, OutsidePod};
 
-use super::sets;
+use super::sets::root;
 
 /// Whose secrets are made by hand, before it is applied.
 const PRODUCTION: &str = "deploy/overlays/production";
 
 /// The surroundings: a cluster with Istio, KEDA and DNS.
-pub(crate) fn of(set: &Manifests) -> Outside {
+#[must_use]
+pub fn outside(set: &Manifests) -> Outside {
     let pod = |namespace, labels, ports| OutsidePod {
         namespace,
         labels,
         ports,
     };
-    let by_hand = set.iter().any(|object| object.source == PRODUCTION);
+    let by_hand = set
+        .iter()
+        .any(|object| object.source.starts_with(PRODUCTION));
     Outside {
         pods: vec![
             pod("kube-system", &[("k8s-app", "kube-dns")], &[53]),
@@ -42,7 +45,7 @@ pub(crate) fn of(set: &Manifests) -> Outside {
 /// As the comment of the overlay tells people to make them:
 /// `kubectl -n shop create secret generic orders --from-literal=store-url=… --from-literal=queue-url=…`
 fn secrets_made_by_hand() -> Vec<[String; 3]> {
-    let file = sets::root().join(PRODUCTION).join("kustomization.yaml");
+    let file = root().join(PRODUCTION).join("kustomization.yaml");
     let text = fs::read_to_string(file).expect("the overlay is there");
     let mut secrets = Vec::new();
     for line in text.lines() {

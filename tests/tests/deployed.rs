@@ -1,18 +1,12 @@
 //! What this repository deploys: kustomize builds it, schemas allow it, what it names is there, nothing lacks what it needs.
 //! And each of these checks finds what it is there for, in the same manifests made wrong.
 
-mod deployed {
-    pub(crate) mod mutations;
-    pub(crate) mod outside;
-    pub(crate) mod sets;
-}
-
 use std::{collections::BTreeSet, time::Duration};
 
-use deployed::{mutations, outside, sets};
 use mesh_manifests::{
     Cluster, Finding, Manifests, Processes, Schemas, pod_security, ports, references, workloads,
 };
+use mesh_tests::manifests::{self, mutations, outside};
 
 /// The versions that are promised.
 const KUBERNETES: [&str; 3] = ["1.35", "1.36", "1.37"];
@@ -21,7 +15,7 @@ const ADMIN_PORT: u16 = 9464;
 
 /// Everything but schemas that is wrong with a set.
 fn findings(set: &Manifests) -> BTreeSet<Finding> {
-    let outside = outside::of(set);
+    let outside = outside(set);
     let cluster = Cluster::new(set, &outside);
     let processes = Processes {
         namespace: "shop",
@@ -42,7 +36,7 @@ fn lines(findings: &BTreeSet<Finding>) -> String {
 }
 
 fn schemas() -> Vec<Schemas> {
-    let folder = sets::root().join("target/tools/schemas");
+    let folder = manifests::root().join("target/tools/schemas");
     let schemas = Schemas::load(&folder).expect("scripts/setup check fetches the schemas");
     assert!(schemas.keys().eq(&KUBERNETES), "{:?}", schemas.keys());
     schemas.into_values().collect()
@@ -50,7 +44,7 @@ fn schemas() -> Vec<Schemas> {
 
 #[test]
 fn every_file_is_yaml_without_keys_that_stand_twice() {
-    let files = sets::yaml_files().into_iter();
+    let files = manifests::yaml_files().into_iter();
     let problems: Vec<_> = files
         .filter_map(|file| mesh_manifests::documents(&file).err())
         .map(|error| error.to_string())
@@ -60,9 +54,8 @@ fn every_file_is_yaml_without_keys_that_stand_twice() {
 
 #[test]
 fn schemas_allow_every_object() {
-    let sets = sets::every();
     for schemas in schemas() {
-        let objects = sets.iter().flat_map(Manifests::iter);
+        let objects = manifests::every().flat_map(Manifests::iter);
         let findings = objects.flat_map(|object| schemas.check(object)).collect();
         assert!(BTreeSet::is_empty(&findings), "{}", lines(&findings));
     }
@@ -70,20 +63,38 @@ fn schemas_allow_every_object() {
 
 #[test]
 fn what_is_named_is_there_and_nothing_lacks_what_it_needs() {
-    for set in sets::whole() {
+    for set in manifests::whole() {
         let findings = findings(&set);
         assert!(findings.is_empty(), "{}", lines(&findings));
     }
 }
 
 #[test]
+fn prometheus_takes_its_rules_and_its_configuration() {
+    for set in manifests::every() {
+        let findings = manifests::configurations(set).into_iter().collect();
+        assert!(BTreeSet::is_empty(&findings), "{}", lines(&findings));
+    }
+    let missed: Vec<_> = mutations(include_str!("deployed/of-prometheus.txt"))
+        .into_iter()
+        .filter_map(|mutation| {
+            let findings = manifests::configurations(&mutation.apply(manifests::mutable()));
+            mutation.missed(&findings.into_iter().collect())
+        })
+        .collect();
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
 fn each_schema_finds_what_is_wrong() {
-    let set = sets::mutable();
+    let set = manifests::mutable();
     let mut missed = Vec::new();
     for schemas in schemas() {
-        for mutation in mutations::of_schemas() {
-            let wrong = mutation.apply(&set);
-            let findings = wrong.iter().flat_map(|object| schemas.check(object));
+        for mutation in mutations(include_str!("deployed/of-schemas.txt")) {
+            let wrong = mutation.apply(set);
+            let findings = wrong
+                .of(mutation.kind)
+                .flat_map(|object| schemas.check(object));
             missed.extend(mutation.missed(&findings.collect()));
         }
     }
@@ -92,10 +103,10 @@ fn each_schema_finds_what_is_wrong() {
 
 #[test]
 fn each_rule_finds_what_is_wrong() {
-    let set = sets::mutable();
-    let missed: Vec<_> = mutations::of_rules()
+    let set = manifests::mutable();
+    let missed: Vec<_> = mutations(include_str!("deployed/of-rules.txt"))
         .into_iter()
-        .filter_map(|mutation| mutation.missed(&findings(&mutation.apply(&set))))
+        .filter_map(|mutation| mutation.missed(&findings(&mutation.apply(set))))
         .collect();
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
