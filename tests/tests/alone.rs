@@ -1,12 +1,14 @@
 //! A process starts whether or not what it needs is there, says what it waits for, and goes on by itself when it comes.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use mesh_messaging::testing::{LIMIT, Place};
 use mesh_tests::{Http, Ports, Processes, eventually};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
+    task::JoinSet,
     time::Instant,
 };
 
@@ -15,8 +17,38 @@ use tokio::{
 const ALIVE: Duration = Duration::from_secs(1);
 const RECOVERED: Duration = Duration::from_secs(6);
 
-/// Who waits for a database.
-const STORES: [&str; 3] = ["orders", "inventory", "payments"];
+/// What a process can wait for: the blocker's name, the setting that says where it is, and a server for it.
+#[derive(Clone, Copy)]
+enum Dependency {
+    Store,
+    Queue,
+}
+
+/// Each process, and all that it waits for, in the order in which it comes.
+const TABLE: [(&str, &[Dependency]); 5] = [
+    ("gateway", &[]),
+    ("orders", &[Dependency::Queue, Dependency::Store]),
+    ("inventory", &[Dependency::Store]),
+    ("payments", &[Dependency::Store]),
+    ("fulfillment", &[Dependency::Queue]),
+];
+
+impl Dependency {
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Store => ("store", "MESH_STORE_URL"),
+            Self::Queue => ("queue", "MESH_QUEUE_URL"),
+        }
+    }
+
+    /// Of a real server, which runs.
+    async fn url(self) -> String {
+        match self {
+            Self::Store => mesh_store::testing::postgres().await,
+            Self::Queue => Place::rabbitmq().await.url().to_owned(),
+        }
+    }
+}
 
 /// The address of a server that is not there yet, and the same URL with that address in it.
 fn absent(url: &str, ports: &mut Ports) -> Result<(SocketAddr, SocketAddr, String)> {
@@ -49,7 +81,7 @@ async fn come(place: SocketAddr, server: SocketAddr) -> Result<()> {
 /// How long until the process answers that it is alive.
 async fn alive(admin: &Http) -> Duration {
     let started = Instant::now();
-    eventually(Duration::from_secs(30), "it is alive", || {
+    eventually(LIMIT, "it is alive", || {
         let look = admin.get("/healthz").try_send();
         async move {
             match look.await {
@@ -63,14 +95,27 @@ async fn alive(admin: &Http) -> Duration {
     started.elapsed()
 }
 
-async fn waits_for_its_store(name: &'static str) -> Result<()> {
+/// What `/readyz` says the process waits for; `None` once it answers 200.
+async fn waits_for(admin: &Http) -> Option<BTreeSet<String>> {
+    let answer = admin.get("/readyz").send().await;
+    if answer.status == 200 {
+        return None;
+    }
+    let list = answer.expect_status(503).json()["waiting_for"].clone();
+    Some(serde_json::from_value(list).expect("a list of names"))
+}
+
+/// Starts without anything it needs, peers too; then one after the other comes.
+async fn starts_alone(name: &'static str, needs: &[Dependency]) -> Result<()> {
     let mut ports = Ports::default();
-    let (server, place, url) = absent(&mesh_store::testing::postgres().await, &mut ports)?;
-    let processes = Processes::only(&[name])
-        .set("MESH_STORE_URL", url)
-        .without_waiting()
-        .start()
-        .await;
+    let (mut builder, mut away) = (Processes::only(&[name]).without_waiting(), Vec::new());
+    for need in needs {
+        let (blocker, variable) = need.names();
+        let (server, place, url) = absent(&need.url().await, &mut ports)?;
+        builder = builder.set(variable, url);
+        away.push((blocker, place, server));
+    }
+    let processes = builder.start().await;
     let admin = processes.admin(name);
     let until_alive = alive(&admin).await;
     ensure!(
@@ -78,34 +123,57 @@ async fn waits_for_its_store(name: &'static str) -> Result<()> {
         "{name} was alive after {until_alive:?}"
     );
 
-    let answer = admin.get("/readyz").send().await.expect_status(503);
-    let waits = answer.json()["waiting_for"]
-        .as_array()
-        .is_some_and(|list| list.contains(&"store".into()));
-    ensure!(waits, "{name}: {}", answer.text());
-
-    let ready = eventually(RECOVERED, "it is ready", || {
-        let look = admin.get("/readyz").send();
-        async move {
-            let answer = look.await;
-            if answer.status == 200 {
-                Ok(())
-            } else {
-                Err(answer.text())
-            }
+    let mut come_by_now = JoinSet::new();
+    let mut missing: BTreeSet<_> = away.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    says(name, &admin, &missing).await;
+    for (blocker, place, server) in away {
+        if blocker == "store" {
+            only_connecting_fails(name, &processes).await;
         }
-    });
-    tokio::select! {
-        ended = come(place, server) => ended?,
-        () = ready => {}
+        come_by_now.spawn(come(place, server));
+        missing.remove(blocker);
+        says(name, &admin, &missing).await;
     }
     Ok(())
 }
 
+/// Waits until `/readyz` names just these, or is 200 when there are none.
+async fn says(name: &str, admin: &Http, missing: &BTreeSet<String>) {
+    let missing = (!missing.is_empty()).then_some(missing);
+    let what = format!("{name} waits for {missing:?}");
+    eventually(RECOVERED, &what, || async {
+        let waits_for = waits_for(admin).await;
+        (waits_for.as_ref() == missing)
+            .then_some(())
+            .ok_or(waits_for)
+    })
+    .await;
+}
+
+/// While a store is away, whoever would work on it waits and says nothing: that it cannot be reached is said already.
+async fn only_connecting_fails(name: &str, processes: &Processes) {
+    let tries = || {
+        let logs = processes.logs(name);
+        let told = logs.iter().map(ToString::to_string);
+        told.filter(|line| line.contains("the store is not ready"))
+            .count()
+    };
+    let before = tries();
+    eventually(LIMIT, "the store was looked for again", || async {
+        let tries = tries() - before;
+        (tries > 1).then_some(()).ok_or(tries)
+    })
+    .await;
+    let logs = processes.logs(name);
+    let mut told = logs.iter().map(ToString::to_string);
+    let told = told.find(|line| line.contains("not prepared"));
+    assert_eq!(told, None, "{name}");
+}
+
 #[tokio::test]
-async fn each_process_waits_for_its_store_and_goes_on_when_it_comes() -> Result<()> {
-    for name in STORES {
-        waits_for_its_store(name).await?;
+async fn each_process_says_what_it_waits_for_and_goes_on_when_it_comes() -> Result<()> {
+    for (name, needs) in TABLE {
+        starts_alone(name, needs).await?;
     }
     Ok(())
 }

@@ -197,6 +197,45 @@ async fn a_peer_that_hangs_takes_only_its_share_of_the_places() {
 }
 
 #[tokio::test]
+async fn orders_that_hang_while_being_placed_leave_room_to_look_at_orders() {
+    const LIMIT: u32 = 20;
+    let peers = Recorder::start().await;
+    peers.reply(rpc::PLACE_ORDER, Reply::Silence);
+    peers.reply(
+        rpc::GET_ORDER,
+        Reply::Status(Code::NotFound, "no such order"),
+    );
+    let processes = Processes::only(&["gateway"])
+        .peer("inventory", peers.address())
+        .peer("orders", peers.address())
+        .set("MESH_CONCURRENCY_LIMIT", LIMIT.to_string())
+        .start()
+        .await;
+    let shop = Shop::new(processes.gateway());
+    let mut hanging = JoinSet::new();
+    for n in 0..2 * LIMIT {
+        hanging.spawn(shop.order(&format!("{n}"), rpc::SKU, 1, "tok_ok").send());
+    }
+    let bulkhead = [("peer", "orders"), ("reason", "bulkhead")];
+    eventually(Duration::from_secs(4), "the bulkhead is full", || async {
+        let metrics = processes.metrics("gateway").await;
+        let refused = metrics.sum("client_calls_not_started_total", &bulkhead);
+        if refused > 0.0 { Ok(()) } else { Err(refused) }
+    })
+    .await;
+    let path = "/v1/orders/0b0f2f1e-5a0f-4d0c-8a55-4a6fbbf4f9a1";
+    let _look = processes
+        .gateway()
+        .get(path)
+        .send()
+        .await
+        .expect_status(404);
+    for answer in hanging.join_all().await {
+        assert!([503, 504].contains(&answer.status), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_service_whose_store_is_away_starts_and_says_so() {
     let processes = Processes::only(&["gateway", "orders"])
         .set_of(

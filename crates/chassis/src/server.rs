@@ -22,6 +22,7 @@ mod code;
 mod connection;
 #[cfg(test)]
 mod fixtures;
+mod frames;
 mod grpc;
 mod host;
 mod http;

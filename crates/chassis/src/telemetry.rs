@@ -33,6 +33,9 @@ pub(crate) use self::{
 };
 
 /// What is logged and what is exported.
+/// The broker's client logs every connection that it loses, more than once; our own supervisor of it says what matters.
+const DEFAULT_FILTER: &str = "info,lapin=off";
+
 #[derive(Debug)]
 pub(crate) struct TelemetryConfig {
     /// Directives of `RUST_LOG`, known to be well formed.
@@ -48,7 +51,7 @@ impl TelemetryConfig {
     pub(crate) fn read(reader: &mut Reader<'_>, name: &'static str) -> Self {
         Self {
             filter: reader
-                .parsed("RUST_LOG", "info", |text| {
+                .parsed("RUST_LOG", DEFAULT_FILTER, |text| {
                     logs::parse_filter(text).map(|_| text.to_owned())
                 })
                 .unwrap_or_default(),

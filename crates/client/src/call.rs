@@ -60,7 +60,7 @@ impl<S> Calls<S> {
             );
             return Err(not_started(Code::DeadlineExceeded, message));
         }
-        let Ok(permit) = Arc::clone(&shared.bulkhead).try_acquire_owned() else {
+        let Some(place) = shared.bulkhead.enter(call) else {
             shared.metrics.not_started_bulkhead.inc();
             let message = format!("{}: too many calls in flight", shared.peer.name);
             return Err(not_started(Code::ResourceExhausted, message));
@@ -70,7 +70,7 @@ impl<S> Calls<S> {
         Ok((
             request,
             deadline,
-            Record::start(shared, index, &self.context, span, permit),
+            Record::start(shared, index, &self.context, span, place),
         ))
     }
 

@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use mesh_context::RequestContext;
 use prometheus::Registry;
-use tokio::sync::Semaphore;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{Calls, DownstreamConfig, Peer, metrics::Metrics};
+use crate::{Calls, DownstreamConfig, Peer, bulkhead::Bulkhead, metrics::Metrics};
 
 /// Pings a connection that is silent for so long, so that a dead one is found before a request needs it.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -29,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) timeout: Duration,
     pub(crate) host: String,
     pub(crate) port: u16,
-    pub(crate) bulkhead: Arc<Semaphore>,
+    pub(crate) bulkhead: Bulkhead,
     pub(crate) metrics: Metrics,
 }
 
@@ -48,7 +47,7 @@ impl Shared {
             timeout: config.timeout,
             host: config.url.host().unwrap_or_default().to_owned(),
             port: config.url.port_u16().unwrap_or(80),
-            bulkhead: Arc::new(Semaphore::new(config.max_in_flight)),
+            bulkhead: Bulkhead::new(peer, config.max_in_flight),
             metrics,
         })
     }

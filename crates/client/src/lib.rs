@@ -8,7 +8,7 @@
 //!  generated stub ── Calls (one request's) ──────────────────────────────────────────────► tonic Channel ──► peer
 //!                      │ 1 declared?   else refused                                          one lazy HTTP/2
 //!                      │ 2 deadline    min(cap, remaining − reserve); below the floor: not sent   connection
-//!                      │ 3 bulkhead    too many in flight to this peer: not sent
+//!                      │ 3 bulkhead    no room for one more to this peer: not sent
 //!                      │ 4 headers     trace, request id, grpc-timeout
 //!                      │ 5 timer       DEADLINE_EXCEEDED, also while the body arrives
 //!                      └ 6 record      metrics, span when sampled
@@ -64,6 +64,7 @@
 //! ```
 
 mod body;
+mod bulkhead;
 mod call;
 mod call_graph;
 mod config;

@@ -3,10 +3,10 @@
 use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 use mesh_context::{RequestContext, Span, SpanId, SpanKind, Value};
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 use tonic::Code;
 
-use crate::downstream::Shared;
+use crate::{bulkhead::Place, downstream::Shared};
 
 /// Names of OpenTelemetry's semantic conventions for RPC, and ours for the deadline.
 mod attribute {
@@ -31,7 +31,7 @@ pub(crate) struct Record {
     span: Option<Box<OpenSpan>>,
     ended: bool,
     /// Room in the bulkhead, given back when the call ends.
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Record {
         index: usize,
         context: &RequestContext,
         id: SpanId,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Self {
         let span = context.recorder().map(|_| {
             Box::new(OpenSpan {
@@ -64,7 +64,7 @@ impl Record {
             started: Instant::now(),
             span,
             ended: false,
-            _permit: permit,
+            _place: place,
         }
     }
 

@@ -142,8 +142,8 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "RUST_LOG",
         of: ALL,
-        default: "info",
-        meaning: "which log lines are written, as tracing-subscriber's directives",
+        default: "info,lapin=off",
+        meaning: "which log lines are written, as tracing-subscriber's directives; what lapin says of a broker that is away, mesh-messaging says once",
     },
     Variable {
         name: "OTEL_SERVICE_NAME",

@@ -1,10 +1,9 @@
 //! Wiring.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use mesh_chassis::{BoxError, GrpcInbound, Inbound, OnExit, Runtime};
 use mesh_client::Downstream;
-use mesh_context::Deadline;
 use mesh_messaging::{Queue, QueueConfig};
 use mesh_proto::{FILE_DESCRIPTOR_SET, orders::v1::orders_service_server::OrdersServiceServer};
 use mesh_store::{Store, StoreConfig};
@@ -15,6 +14,7 @@ use crate::{
     config::Config,
     metrics::{Metrics, WorkMetrics},
     peers::{INVENTORY, PAYMENTS},
+    purge,
     reconcile::Reconciler,
     relay::Relay,
     service::Service,
@@ -22,11 +22,6 @@ use crate::{
 
 /// How the tables of orders are made.
 pub const MIGRATIONS: Migrator = sqlx::migrate!();
-
-/// A final answer is kept for so long at least.
-const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
-const PURGE_INTERVAL: Duration = Duration::from_secs(600);
-const PURGE_LIMIT: Duration = Duration::from_secs(3);
 
 pub(crate) fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxError> {
     let Config {
@@ -43,7 +38,7 @@ pub(crate) fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxErr
     let payments = Downstream::new(&PAYMENTS, &payments, runtime.metrics())?;
     let tasks = runtime.tasks().clone();
     let service = Service::new(store, inventory, payments, tasks, Clock::system());
-    forget_old_keys(&service);
+    purge::start(&service);
     relay(&service, &queue, runtime)?;
     let election = lease.election(lock, service.store.clone());
     let metrics = WorkMetrics::register(runtime.metrics())?;
@@ -90,26 +85,4 @@ fn relay(service: &Service, queue: &QueueConfig, runtime: &Runtime) -> Result<()
     };
     relay.start(Metrics::register(runtime.metrics())?);
     Ok(())
-}
-
-fn forget_old_keys(service: &Service) {
-    let (store, clock) = (service.store.clone(), service.clock.clone());
-    service
-        .tasks
-        .spawn("purge-keys", OnExit::Ignore, async move {
-            loop {
-                tokio::time::sleep(PURGE_INTERVAL).await;
-                let before = clock.now().minus(KEYS_KEPT);
-                loop {
-                    match store.purge_keys(before, Deadline::after(PURGE_LIMIT)).await {
-                        Ok(true) => {}
-                        Ok(false) => break,
-                        Err(error) => {
-                            tracing::warn!(%error, "old idempotency keys stay for now");
-                            break;
-                        }
-                    }
-                }
-            }
-        });
 }

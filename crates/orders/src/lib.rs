@@ -40,6 +40,7 @@ mod page;
 mod peers;
 mod place;
 mod placement;
+mod purge;
 mod reconcile;
 mod relay;
 mod service;

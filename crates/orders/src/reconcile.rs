@@ -100,6 +100,7 @@ impl Reconciler {
     }
 
     async fn run(self, election: Arc<dyn Election>) {
+        self.service.store.prepared().await;
         let draining = self.runtime.shutdown().draining();
         tokio::pin!(draining);
         let mut trouble = None;

@@ -51,6 +51,7 @@ impl Relay {
     }
 
     async fn run(self) {
+        self.store.prepared().await;
         let mut connected = self.queue.connected();
         // An error: the driver has ended, and with it the process.
         while connected.wait_for(|connected| *connected).await.is_ok() {
@@ -107,6 +108,7 @@ impl Relay {
     }
 
     async fn measure(self, metrics: Metrics) {
+        self.store.prepared().await;
         loop {
             // Else the last figures stand: that the store is away is seen elsewhere.
             if let Ok(backlog) = self.store.backlog(Deadline::after(STORE_LIMIT)).await {

@@ -30,7 +30,7 @@ pub(crate) use keys::KeyChange;
 pub(crate) use outbox::{Backlog, Unpublished};
 pub(crate) use reconcile::{Ages, Due, Fenced, KeyEnd, Work};
 
-/// Keys forgotten in one transaction at most.
+/// Rows forgotten in one transaction at most.
 const PURGE_BATCH: i64 = 500;
 
 /// A failed order holds no stock; one that nobody may know of is forgotten.
@@ -63,6 +63,11 @@ impl OrderStore {
     pub(crate) fn new(store: Store) -> Self {
         let recorded = Arc::default();
         Self { store, recorded }
+    }
+
+    /// Ends once there is a store.
+    pub(crate) async fn prepared(&self) {
+        self.store.prepared().await;
     }
 
     /// Looks a key up, and takes it for `lease` where it may be taken: a new one together with the order that `begin`

@@ -1,17 +1,10 @@
 //! The store of one service.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use mesh_context::Deadline;
 use sqlx::migrate::Migrator;
-use tokio::time::sleep;
+use tokio::{sync::SetOnce, time::sleep};
 
 use crate::{Error, StoreConfig, Tx, config::Location, limit::Limit, pool::Pool, prepare};
 
@@ -36,7 +29,7 @@ struct Inner {
     service: &'static str,
     location: Location,
     migrator: Migrator,
-    prepared: AtomicBool,
+    prepared: SetOnce<()>,
     write: Access,
     read: Access,
 }
@@ -58,7 +51,7 @@ impl Store {
             service,
             location: config.location.clone(),
             migrator,
-            prepared: AtomicBool::new(false),
+            prepared: SetOnce::new(),
             write,
             read,
         }))
@@ -78,9 +71,10 @@ impl Store {
             write,
             read: _,
         } = &*self.0;
-        if !prepared.load(Ordering::Acquire) {
+        if !prepared.initialized() {
             prepare::run(service, location, migrator, &write.pool).await?;
-            prepared.store(true, Ordering::Release);
+            // An error: somebody else has prepared it meanwhile.
+            let _ = prepared.set(());
         }
         Ok(())
     }
@@ -94,6 +88,11 @@ impl Store {
             pause = (pause * 2).min(longest);
         }
         tracing::info!(store = self.0.service, "the store is ready");
+    }
+
+    /// Ends once the store is prepared: the time to begin work that nobody asks for.
+    pub async fn prepared(&self) {
+        self.0.prepared.wait().await;
     }
 
     /// Begins a transaction that may write. On SQLite there is one at a time.
@@ -123,7 +122,7 @@ impl Store {
         access: &'s Access,
         deadline: Deadline,
     ) -> Result<Tx<'s>, Error> {
-        if !self.0.prepared.load(Ordering::Acquire) {
+        if !self.0.prepared.initialized() {
             return Err(Error::unavailable("not prepared yet"));
         }
         if deadline.passed() {

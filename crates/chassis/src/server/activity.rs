@@ -21,7 +21,7 @@ use super::{
     upload::BETWEEN_FRAMES,
 };
 
-/// From a request's first byte to the end of its headers, over HTTP/1.
+/// From a request's first byte to the end of its headers.
 pub(super) const HEADERS: Duration = Duration::from_secs(5);
 /// How long a connection may live without a request.
 pub(super) const IDLE: Duration = Duration::from_secs(75);
@@ -34,6 +34,8 @@ pub(crate) struct Activity(Mutex<State>);
 struct State {
     /// What goes on while nothing is in flight.
     between: Between,
+    /// Since when the end of an HTTP/2 frame or header block has been waited for.
+    unfinished: Option<Instant>,
     /// Since when the other side has taken nothing of what is to be written.
     blocked: Option<Instant>,
     next: u64,
@@ -44,7 +46,7 @@ struct State {
 enum Between {
     /// Nothing, since then.
     Idle(Instant),
-    /// Headers have begun to come.
+    /// Headers have begun to come, over HTTP/1.
     Headers(Instant),
 }
 
@@ -76,13 +78,14 @@ impl Activity {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             between: Between::Idle(Instant::now()),
+            unfinished: None,
             blocked: None,
             next: 0,
             in_flight: BTreeMap::new(),
         })))
     }
 
-    /// Bytes came that may be the beginning of a request.
+    /// Bytes came that may be the beginning of a request, over HTTP/1.
     pub(super) fn bytes_came(&self) {
         let mut state = self.state();
         if state.in_flight.is_empty()
@@ -90,6 +93,12 @@ impl Activity {
         {
             state.between = Between::Headers(Instant::now());
         }
+    }
+
+    /// Headers, or a frame that would be in their way, have begun just now; or have ended. Over HTTP/2, where others may be
+    /// in flight.
+    pub(super) fn waits_for_end(&self, begun: bool) {
+        self.state().unfinished = begun.then(Instant::now);
     }
 
     /// The other side takes nothing, or something again.
@@ -136,14 +145,12 @@ impl Activity {
     fn limit(&self) -> Option<Instant> {
         let state = self.state();
         let written = state.blocked.map(|since| since + BETWEEN_FRAMES);
-        if !state.in_flight.is_empty() {
-            return written;
-        }
-        let read = match state.between {
+        let read = state.unfinished.map(|since| since + HEADERS);
+        let between = state.in_flight.is_empty().then(|| match state.between {
             Between::Idle(since) => since + IDLE,
             Between::Headers(since) => since + HEADERS,
-        };
-        Some(written.map_or(read, |written| written.min(read)))
+        });
+        [written, read, between].into_iter().flatten().min()
     }
 
     fn overdue(&self, now: Instant) -> Option<Overdue> {
@@ -151,10 +158,14 @@ impl Activity {
         if state.is_deaf(now) {
             return Some(Overdue::Answer);
         }
+        let too_long = |since: Instant| since + HEADERS <= now;
+        if state.unfinished.is_some_and(too_long) {
+            return Some(Overdue::Headers);
+        }
         match state.between {
             _ if !state.in_flight.is_empty() => None,
             Between::Idle(since) => (since + IDLE <= now).then_some(Overdue::Idle),
-            Between::Headers(since) => (since + HEADERS <= now).then_some(Overdue::Headers),
+            Between::Headers(since) => too_long(since).then_some(Overdue::Headers),
         }
     }
 
@@ -286,6 +297,26 @@ mod tests {
         }
         assert_pending!(watch.poll());
         advance(secs(1)).await;
+        assert_ready_eq!(watch.poll(), Overdue::Headers);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http_2_headers_have_five_seconds_whatever_else_is_in_flight() {
+        let activity = Activity::new();
+        let mut watch = task::spawn(Watch::new(Arc::clone(&activity)));
+        let _ticket = begin(&activity);
+        for _ in 0..2 {
+            activity.waits_for_end(true);
+            assert_pending!(watch.poll());
+            advance(secs(4)).await;
+            assert_pending!(watch.poll());
+        }
+        activity.waits_for_end(false);
+        advance(secs(1)).await;
+        assert_pending!(watch.poll());
+        activity.waits_for_end(true);
+        assert_pending!(watch.poll());
+        advance(secs(5)).await;
         assert_ready_eq!(watch.poll(), Overdue::Headers);
     }
 

@@ -16,7 +16,7 @@ use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
 };
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep, sleep_until, timeout},
@@ -99,14 +99,14 @@ where
         () = closed_unopened(&shutdown, opened) => return Vec::new(),
     };
     let protocol = stack.protocol();
-    let stack = stack.on(Arc::clone(&activity));
+    let (io, stack) = (TokioIo::new(socket), stack.on(Arc::clone(&activity)));
     match (http, protocol) {
         (Http::One, Protocol::Http) => {
-            let connection = http1().serve_connection(socket, stack);
+            let connection = http1().serve_connection(io, stack);
             run(connection, &activity, &shutdown).await
         }
         (Http::Two, protocol) => {
-            let connection = http2(protocol).serve_connection(socket, stack);
+            let connection = http2(protocol).serve_connection(io, stack);
             run(connection, &activity, &shutdown).await
         }
         // gRPC is HTTP/2.
@@ -153,7 +153,7 @@ trait Connection: Future<Output = hyper::Result<()>> {
     fn close(self: Pin<&mut Self>);
 }
 
-impl<T, S> Connection for http1::Connection<Socket<T>, Stack<S>>
+impl<T, S> Connection for http1::Connection<TokioIo<Socket<T>>, Stack<S>>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answering,
@@ -163,7 +163,7 @@ where
     }
 }
 
-impl<T, S> Connection for http2::Connection<Socket<T>, Stack<S>, TokioExecutor>
+impl<T, S> Connection for http2::Connection<TokioIo<Socket<T>>, Stack<S>, TokioExecutor>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answering,

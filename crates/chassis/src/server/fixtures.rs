@@ -22,6 +22,10 @@ use super::{
 
 /// What the process's limit on one request is in these tests.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
+/// An HTTP/2 connection's first words: the preface and an empty SETTINGS frame.
+pub(super) const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// HEADERS on stream 1 which do not end with this frame; nothing but more of them may follow.
+pub(super) const HALF: &[u8] = b"\0\0\x01\x01\0\0\0\0\x01\x83";
 pub(super) const RPC: &str = "/shop.a.v1.A/Do";
 
 /// Keeps access lines and spans.

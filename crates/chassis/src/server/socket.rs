@@ -8,11 +8,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::activity::Activity;
+use super::{activity::Activity, frames::Frames};
 
 /// What every HTTP/2 connection begins with.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,11 +24,12 @@ pub(super) enum Http {
 
 /// A connection, its first bytes still to be read.
 pub(super) struct Socket<T> {
-    io: TokioIo<T>,
+    io: T,
     first: First,
     activity: Arc<Activity>,
-    /// What comes between requests is the beginning of one. Not over HTTP/2, whose pings find those who say nothing.
-    http_1: bool,
+    /// Over HTTP/2, where pings find those who say nothing, only what has begun and does not end counts. Over HTTP/1
+    /// whatever comes between requests is the beginning of one.
+    frames: Option<Frames>,
     blocked: bool,
 }
 
@@ -68,21 +67,38 @@ where
             break Http::One;
         }
     };
-    let http_1 = http == Http::One;
-    if http_1 {
-        activity.bytes_came();
-    }
+    let frames = match http {
+        Http::One => {
+            activity.bytes_came();
+            None
+        }
+        Http::Two => {
+            activity.waits_for_end(true);
+            Some(Frames::new())
+        }
+    };
     let socket = Socket {
-        io: TokioIo::new(io),
+        io,
         first,
         activity,
-        http_1,
+        frames,
         blocked: false,
     };
     Ok(Some((http, socket)))
 }
 
 impl<T> Socket<T> {
+    fn came(&mut self, bytes: &[u8]) {
+        match &mut self.frames {
+            None => self.activity.bytes_came(),
+            Some(frames) => {
+                if let Some(begun) = frames.take(bytes) {
+                    self.activity.waits_for_end(begun);
+                }
+            }
+        }
+    }
+
     fn noted<R>(&mut self, written: Poll<R>) -> Poll<R> {
         if self.blocked != written.is_pending() {
             self.blocked = written.is_pending();
@@ -92,11 +108,11 @@ impl<T> Socket<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> Read for Socket<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let left = &this.first.bytes[this.first.given..this.first.read];
@@ -106,15 +122,16 @@ impl<T: AsyncRead + Unpin> Read for Socket<T> {
             this.first.given += given;
             return Poll::Ready(Ok(()));
         }
+        let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
-        if this.http_1 && read.is_ready() {
-            this.activity.bytes_came();
+        if read.is_ready() {
+            this.came(&buf.filled()[before..]);
         }
         read
     }
 }
 
-impl<T: AsyncWrite + Unpin> Write for Socket<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -162,9 +179,9 @@ mod tests {
             drop(client);
         };
         let read = async {
-            let (http, socket) = first_bytes(server, Activity::new()).await.unwrap()?;
+            let (http, mut socket) = first_bytes(server, Activity::new()).await.unwrap()?;
             let mut all = Vec::new();
-            TokioIo::new(socket).read_to_end(&mut all).await.unwrap();
+            socket.read_to_end(&mut all).await.unwrap();
             Some((http, all))
         };
         tokio::join!(write, read).1

@@ -6,6 +6,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinSet,
+    time::Instant,
 };
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{
@@ -78,10 +79,44 @@ async fn connect(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
     client
 }
 
+/// An HTTP/2 connection that never says the end of its first request's headers.
+fn half_headers() -> Vec<u8> {
+    [fixtures::HELLO, fixtures::HALF].concat()
+}
+
 async fn rest(mut client: TcpStream) -> String {
     let mut rest = String::new();
     client.read_to_string(&mut rest).await.unwrap();
     rest
+}
+
+/// Waits until the other side has closed all of these.
+async fn closed(clients: Vec<TcpStream>) {
+    for mut client in clients {
+        // A reset is an end too.
+        let _ = client.read_to_end(&mut Vec::new()).await;
+    }
+}
+
+/// In real time, for what counts is when bytes really come.
+#[tokio::test]
+async fn headers_that_do_not_end_have_five_seconds() {
+    let http = Running::start(http(Router::new())).await;
+    let grpc = Running::start(Inbound::Grpc(GrpcInbound::new(&[]))).await;
+    let half_headers = half_headers();
+    let begun = Instant::now();
+    let mut clients = Vec::new();
+    for (addr, said) in [
+        (http.addr, &b"GET / HTTP/1.1\r\nhost: "[..]),
+        (http.addr, &half_headers),
+        (grpc.addr, &half_headers),
+    ] {
+        clients.push(connect(addr, said).await);
+    }
+    closed(clients).await;
+    // A ping finds the same, but after 15 s.
+    let after = begun.elapsed().as_secs();
+    assert!((5..12).contains(&after), "{after} s");
 }
 
 #[tokio::test]
@@ -98,12 +133,15 @@ async fn a_request_in_flight_finishes_and_silent_connections_do_not_delay_the_en
         }),
     );
     let mut running = Running::start(http(router)).await;
-    let silent = connect(running.addr, b"").await;
+    let mut silent = Vec::new();
+    for said in [&b""[..], b"GET /", fixtures::HELLO, &half_headers()] {
+        silent.push(connect(running.addr, said).await);
+    }
     let client = connect(running.addr, b"GET / HTTP/1.1\r\nhost: shop\r\n\r\n").await;
     begun.notified().await;
 
     running.trigger.close();
-    assert_eq!(rest(silent).await, "");
+    closed(silent).await;
     assert!(TcpStream::connect(running.addr).await.is_err());
     finish.notify_one();
     let answer = rest(client).await;

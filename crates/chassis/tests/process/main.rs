@@ -29,7 +29,7 @@ async fn settings_are_checked_and_shown_without_starting() {
         "MESH_REQUEST_TIMEOUT=5s",
         "MESH_STORE_URL=sqlite://***@here",
         "TOKIO_WORKER_THREADS=2",
-        "RUST_LOG=info",
+        "RUST_LOG=info,lapin=off",
     ] {
         assert!(
             settings.lines().any(|shown| shown == line),

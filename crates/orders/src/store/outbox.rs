@@ -11,7 +11,7 @@ use mesh_context::Deadline;
 use mesh_store::Connection;
 use sqlx::{Row as _, any::AnyRow};
 
-use super::OrderStore;
+use super::{OrderStore, PURGE_BATCH};
 use crate::{clock::Timestamp, error::Result, outbox::Message};
 
 /// A message that the queue may not have yet.
@@ -129,6 +129,25 @@ impl OrderStore {
         tx.commit().await?;
         crash_point("orders.mark.after");
         Ok(())
+    }
+
+    /// Forgets some of the messages published before `before`, and says whether there may be more.
+    pub(crate) async fn purge_messages(
+        &self,
+        before: Timestamp,
+        deadline: Deadline,
+    ) -> Result<bool> {
+        let mut tx = self.store.begin(deadline).await?;
+        let gone = sqlx::query(
+            "DELETE FROM outbox WHERE id IN \
+             (SELECT id FROM outbox WHERE published_at < $1 LIMIT $2)",
+        )
+        .bind(before.0)
+        .bind(PURGE_BATCH)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(gone.rows_affected() == PURGE_BATCH.unsigned_abs())
     }
 
     /// What is left to publish, from the index of just that.

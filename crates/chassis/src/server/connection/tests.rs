@@ -6,13 +6,17 @@ use axum::{
     routing::{get, post},
 };
 use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http2::{SendRequest, handshake};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     task::JoinSet,
 };
 
 use super::{
-    super::{fixtures::Fixture, upload::BETWEEN_FRAMES},
+    super::{
+        fixtures::{Fixture, HALF, HELLO},
+        upload::BETWEEN_FRAMES,
+    },
     *,
 };
 use crate::shutdown::Trigger;
@@ -21,8 +25,6 @@ const GET: &[u8] = b"GET /orders/7 HTTP/1.1\r\nhost: shop\r\n\r\n";
 const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nhost: shop\r\n\r\n";
 /// Longer than a closing connection lingers.
 const WORK: Duration = Duration::from_secs(3);
-/// An HTTP/2 connection's first words: the preface and an empty SETTINGS frame.
-const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// One connection being served, on a paused clock.
 struct Served {
@@ -87,6 +89,15 @@ impl Served {
         let _ = self.client.read_to_end(&mut rest).await;
         let rest = String::from_utf8_lossy(&rest).into_owned();
         (rest, self.opened.elapsed())
+    }
+
+    /// An HTTP/2 client of this connection, and the task that drives it.
+    async fn http_2(&mut self) -> (SendRequest<Empty<Bytes>>, JoinSet<hyper::Result<()>>) {
+        let client = std::mem::replace(&mut self.client, duplex(1).0);
+        let (requests, connection) = handshake(TokioExecutor::new(), TokioIo::new(client))
+            .await
+            .unwrap();
+        (requests, JoinSet::from_iter([connection]))
     }
 
     async fn cut(&mut self) -> Vec<String> {
@@ -157,12 +168,31 @@ async fn an_unanswered_ping_ends_an_http_2_connection_after_fifteen_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn http_2_headers_that_do_not_end_are_found_by_the_ping() {
-    // HEADERS on stream 1 without END_HEADERS; no frame but CONTINUATION may follow, so no ping can be answered.
-    let half = [HELLO, b"\0\0\x01\x01\0\0\0\0\x01\x83"].concat();
-    let mut served = Served::new(Protocol::Grpc);
-    served.say(&half).await;
-    assert_eq!(served.rest().await.1, PING_EVERY + PING_ANSWER);
+async fn half_an_http_2_header_ends_after_five_seconds_however_slowly_more_comes() {
+    for protocol in [Protocol::Http, Protocol::Grpc] {
+        for (begun, more) in [
+            // The preface's text, and half of its SETTINGS.
+            (&HELLO[..24], &b"\0"[..]),
+            // CONTINUATION without end.
+            (HALF, b"\0\0\0\x09\0\0\0\0\x01"),
+            // HEADERS whose payload does not come.
+            (b"\0\0\x10\x01\x04\0\0\0\x01", b"x"),
+            (b"\0\0", b"\0"),
+        ] {
+            let mut served = Served::new(protocol);
+            let hello = if HELLO.starts_with(begun) { b"" } else { HELLO };
+            served.say(hello).await;
+            sleep(secs(3)).await;
+            let opened = Instant::now();
+            served.say(begun).await;
+            for _ in 0..4 {
+                sleep(secs(1)).await;
+                served.say(more).await;
+            }
+            served.rest().await;
+            assert_eq!(opened.elapsed(), secs(5), "{begun:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,13 +275,7 @@ async fn closing_lets_a_request_in_flight_finish() {
 #[tokio::test(start_paused = true)]
 async fn closing_lets_http_2_streams_finish() {
     let mut served = Served::new(Protocol::Http);
-    let (client, _) = duplex(1);
-    let client = std::mem::replace(&mut served.client, client);
-    let io = hyper_util::rt::TokioIo::new(client);
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
-    let (mut requests, connection) = handshake.await.unwrap();
-    let mut client = JoinSet::new();
-    client.spawn(connection);
+    let (mut requests, _client) = served.http_2().await;
     let slow = || {
         let uri = "http://shop/slow";
         ::http::Request::get(uri)
@@ -299,6 +323,17 @@ async fn headers_over_16_kib_are_431() {
     let _ = written;
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+
+    let mut served = Served::new(Protocol::Http);
+    let (mut requests, _client) = served.http_2().await;
+    for (length, status) in [(8 * 1024, 200), (16 * 1024, 431)] {
+        let request = ::http::Request::get("http://shop/orders/7")
+            .header("x", "y".repeat(length))
+            .body(Empty::new())
+            .unwrap();
+        let answer = requests.send_request(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{length}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
