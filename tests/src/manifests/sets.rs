@@ -74,8 +74,8 @@ pub fn every() -> impl Iterator<Item = &'static Manifests> {
     BUILT.values()
 }
 
-/// What people apply: each overlay by itself; production with what is put over it, the canary and every fault; and overlays
-/// with the components that are theirs to choose.
+/// What people apply: each overlay by itself; production with what is put over it, the canary, every fault and the load test;
+/// and overlays with the components that are theirs to choose.
 ///
 /// # Panics
 ///
@@ -89,7 +89,7 @@ pub fn whole() -> Vec<Manifests> {
     };
     let mut sets: Vec<_> = below("deploy/overlays/").cloned().collect();
     assert!(sets.len() >= 3, "kind, production, no-mesh");
-    for over in below("istio/faults/").chain([&BUILT["istio/canary"]]) {
+    for over in below("istio/faults/").chain([&BUILT["istio/canary"], &BUILT["deploy/load"]]) {
         let mut set = BUILT["deploy/overlays/production"].clone();
         set.put_over(over.clone());
         sets.push(set);
