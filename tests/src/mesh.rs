@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// From start to ready: much longer than it takes, even on a machine that does other things.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(180);
 /// Every port of `mesh up` without an offset.
 const PORTS: [u16; 10] = [
     8080, 9460, 9461, 9462, 9463, 9464, 9465, 50_051, 50_052, 50_053,
@@ -33,6 +33,7 @@ pub struct Mesh {
 pub struct MeshBuilder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    folder: Option<TempDir>,
 }
 
 /// One line of `.mesh/mesh.json`.
@@ -143,14 +144,15 @@ impl Mesh {
         kill(member.pid, Signal::KILL);
     }
 
-    /// Ends it and insists that it ends well and cleans up.
+    /// Ends it and insists that it ends well and cleans up; its folder, for another in its place.
     ///
     /// # Panics
     ///
     /// When it does not.
-    pub async fn stop(mut self) {
+    pub async fn stop(mut self) -> TempDir {
         self.process.stop().await;
         assert!(!self.file().exists(), "mesh.json is still there");
+        self.folder
     }
 }
 
@@ -169,13 +171,22 @@ impl MeshBuilder {
         self
     }
 
+    /// Runs it where another has run.
+    #[must_use]
+    pub fn folder(mut self, folder: TempDir) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Panics
     ///
     /// When it ends or does not become ready.
     pub async fn start(self) -> Mesh {
-        let folder = tempfile::tempdir().expect("a folder to run in");
+        let folder = self
+            .folder
+            .unwrap_or_else(|| tempfile::tempdir().expect("a folder to run in"));
         let mut ports = Ports::default();
         let offset = ports.take_offset(&PORTS, OFFSETS).to_string();
         let arguments: Vec<_> = ["up", "--port-offset", &offset]

@@ -15,8 +15,8 @@ use tokio::{
     time::timeout,
 };
 
-/// Longer than any process may take to end: more than the drain timeout.
-const EXIT_LIMIT: Duration = Duration::from_secs(15);
+/// Longer than any process may take to end: more than the drain timeout, and than a broker stops in.
+const EXIT_LIMIT: Duration = Duration::from_secs(60);
 /// How much of a log is shown when a test fails.
 const SHOWN_LINES: usize = 40;
 

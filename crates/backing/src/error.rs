@@ -1,6 +1,6 @@
 //! Why there is no server.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use crate::Kind;
 
@@ -16,6 +16,14 @@ pub enum Error {
         program: &'static str,
         /// Who brings it.
         package: &'static str,
+    },
+    /// Another server runs in the folder.
+    #[error("{kind}: {} is in use by another server", .folder.display())]
+    InUse {
+        /// What was to be started.
+        kind: Kind,
+        /// Where.
+        folder: PathBuf,
     },
     /// Something else listens there.
     #[error("{kind}: 127.0.0.1:{port} is already in use")]

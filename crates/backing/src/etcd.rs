@@ -8,6 +8,8 @@ use crate::{
     wire,
 };
 
+pub(crate) const PROGRAMS: [(&str, &str); 1] = [("etcd", "etcd-server")];
+
 pub(crate) fn plan(place: &Place) -> Result<Plan, Error> {
     let server = find::program(place.kind, "etcd", "etcd-server")?;
     let clients = format!("http://127.0.0.1:{}", place.port);

@@ -1,7 +1,9 @@
 //! Where the programs are.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -10,12 +12,9 @@ use crate::{Error, Kind};
 /// Looked at before the path: Debian's `rabbitmq-server` there changes the user and the environment.
 const FIRST: [&str; 1] = ["/usr/lib/rabbitmq/bin"];
 /// Looked at after the path.
-const LAST: [&str; 4] = [
-    "/usr/sbin",
-    "/usr/local/sbin",
-    "/opt/homebrew/bin",
-    "/opt/homebrew/sbin",
-];
+const LAST: [&str; 1] = ["/opt/homebrew/sbin"];
+/// Where none is said.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Debian keeps every version of PostgreSQL apart.
 const POSTGRES: &str = "/usr/lib/postgresql";
 
@@ -25,7 +24,7 @@ pub(crate) fn program(
     program: &'static str,
     package: &'static str,
 ) -> Result<PathBuf, Error> {
-    let path = env::var_os("PATH").unwrap_or_default();
+    let path = path();
     let folders = FIRST
         .map(PathBuf::from)
         .into_iter()
@@ -40,6 +39,11 @@ pub(crate) fn program(
             program,
             package,
         })
+}
+
+/// Where programs are looked for.
+pub(crate) fn path() -> OsString {
+    env::var_os("PATH").unwrap_or(PATH.into())
 }
 
 /// The programs of each version below this folder, the newest first.

@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use crate::place::{Place, Plan};
+use crate::{
+    find,
+    place::{Place, Plan},
+};
 
 const SCRIPT: &str = include_str!("keeper.sh");
 /// For a command that the keeper carries out by itself, on a machine that is busy.
@@ -45,13 +48,16 @@ impl Keeper {
             .args(["-c", SCRIPT, "keeper.sh", plan.farewell])
             .arg(temporary)
             .args(&plan.command)
+            // What people set for servers of their own is not for ours.
+            .env_clear()
+            .env("PATH", find::path())
             .envs(plan.environment.iter().cloned())
             .current_dir(&place.folder)
             // Ctrl-C in the terminal is for us.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(place.lock()?)
             .spawn()?;
         let commands = shell.stdin.take();
         let answers = shell.stdout.take().expect("piped above");

@@ -10,7 +10,7 @@ trap : HUP INT TERM
 
 {
     # shellcheck disable=SC2016 # the inner shell expands it
-    sh -c 'echo $$ >pid; exec "$@" >>log 2>&1 </dev/null' sh "$@"
+    sh -c 'echo $$ >pid.new; mv pid.new pid; exec "$@" >>log 2>&1 </dev/null' sh "$@"
     echo ended
 } &
 shell=$!

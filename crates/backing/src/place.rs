@@ -2,12 +2,25 @@
 
 use std::{
     ffi::OsString,
-    fmt, fs,
+    fmt,
+    fs::{self, File},
+    io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    process::Stdio,
+    thread,
+    time::Duration,
 };
 
-use crate::{Error, etcd, ports, postgres, rabbitmq, redis};
+use crate::{
+    Error, etcd, find,
+    ports::{self, Ports},
+    postgres, rabbitmq, redis,
+};
+
+/// For a former server in the folder to be gone.
+const LOCK_EVERY: Duration = Duration::from_millis(100);
+const LOCK_TRIES: u32 = 150;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +55,31 @@ pub struct Options {
     pub management: Option<u16>,
 }
 
+impl Kind {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::RabbitMq, Self::Redis, Self::Etcd];
+
+    /// Whether it could be started here.
+    ///
+    /// # Errors
+    /// One of its programs is missing.
+    pub fn installed(self) -> Result<(), Error> {
+        let programs = match self {
+            Self::Postgres => &postgres::PROGRAMS[..],
+            Self::RabbitMq => &rabbitmq::PROGRAMS[..],
+            Self::Redis => &redis::PROGRAMS[..],
+            Self::Etcd => &etcd::PROGRAMS[..],
+        };
+        let keeper = [("ps", "procps"), ("awk", "mawk")];
+        for (program, package) in programs.iter().chain(&keeper) {
+            find::program(self, program, package)?;
+        }
+        Ok(())
+    }
+}
+
 /// Where it is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) kind: Kind,
     /// Absolute.
@@ -54,6 +90,9 @@ pub(crate) struct Place {
     /// For what it needs besides: two are enough for each.
     pub(crate) others: [u16; 2],
     pub(crate) careless: bool,
+    /// Held by us and by the keeper: nobody else's server runs in the folder.
+    lock: File,
+    _ports: Ports<4>,
 }
 
 impl Place {
@@ -71,8 +110,10 @@ impl Place {
             .and_then(|()| folder.canonicalize());
         let folder =
             made.map_err(|error| Error::io(kind, format!("make {}", folder.display()), error))?;
-        let [free, free_management, others @ ..] =
-            ports::free::<4>().map_err(|error| Error::io(kind, "find a free port", error))?;
+        let lock = lock(kind, &folder)?;
+        let ports: Ports<4> =
+            Ports::free().map_err(|error| Error::io(kind, "find a free port", error))?;
+        let [free, free_management, others @ ..] = ports.numbers;
         let or_free = |port, free| if port == 0 { free } else { port };
         let place = Self {
             kind,
@@ -84,6 +125,8 @@ impl Place {
                 .map(|port| or_free(port, free_management)),
             others,
             careless: options.careless,
+            lock,
+            _ports: ports,
         };
         match place.taken() {
             Some(port) => Err(Error::PortTaken { kind, port }),
@@ -94,6 +137,11 @@ impl Place {
     fn taken(&self) -> Option<u16> {
         let mut ports = [self.port].into_iter().chain(self.management);
         ports.find(|port| !ports::is_free(*port))
+    }
+
+    /// For a child that uses the folder: it holds the lock too.
+    pub(crate) fn lock(&self) -> io::Result<Stdio> {
+        self.lock.try_clone().map(Stdio::from)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
@@ -123,8 +171,28 @@ impl Place {
     }
 }
 
+/// Waits for a former server's last moments: whoever started it was killed, perhaps.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this crate blocks, and a lock that is wanted within a time must be asked for"
+)]
+fn lock(kind: Kind, folder: &Path) -> Result<File, Error> {
+    let file = File::create(folder.join("lock"))
+        .map_err(|error| Error::io(kind, format!("lock {}", folder.display()), error))?;
+    for _ in 0..LOCK_TRIES {
+        if file.try_lock().is_ok() {
+            return Ok(file);
+        }
+        thread::sleep(LOCK_EVERY);
+    }
+    Err(Error::InUse {
+        kind,
+        folder: folder.to_owned(),
+    })
+}
+
 /// How to start it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Plan {
     /// The program and its arguments.
     pub(crate) command: Vec<OsString>,

@@ -2,26 +2,36 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
 };
 
 /// Below those that systems give to outgoing connections (Linux from 32768, macOS from 49152): while a server is down nobody's
 /// connection shall sit on its port.
-const LOWEST: u16 = 10_000;
-const COUNT: u16 = 20_000;
+const LOWEST: u16 = 25_000;
+const COUNT: u16 = 7_000;
 const TRIES: usize = 1000;
 
-/// So many, all different.
-pub(crate) fn free<const N: usize>() -> io::Result<[u16; N]> {
-    let mut ports = [0; N];
-    // Held until all are chosen.
-    let mut listeners = Vec::new();
-    for port in &mut ports {
-        let listener = listen_somewhere()?;
-        *port = listener.local_addr()?.port();
-        listeners.push(listener);
+/// Ports of ours. A UDP socket of the same number keeps others who choose as we do away, and leaves TCP to the server.
+#[derive(Debug)]
+pub(crate) struct Ports<const N: usize> {
+    pub(crate) numbers: [u16; N],
+    _held: Vec<UdpSocket>,
+}
+
+impl<const N: usize> Ports<N> {
+    pub(crate) fn free() -> io::Result<Self> {
+        let mut numbers = [0; N];
+        let mut held = Vec::new();
+        for number in &mut numbers {
+            let socket = hold_one()?;
+            *number = socket.local_addr()?.port();
+            held.push(socket);
+        }
+        Ok(Self {
+            numbers,
+            _held: held,
+        })
     }
-    Ok(ports)
 }
 
 /// Whether nobody listens there.
@@ -29,13 +39,14 @@ pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-fn listen_somewhere() -> io::Result<TcpListener> {
+fn hold_one() -> io::Result<UdpSocket> {
     for _ in 0..TRIES {
         // The system's choice, for want of dice.
         let chosen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let port = LOWEST + chosen.port() % COUNT;
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            return Ok(listener);
+        match UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(held) if is_free(port) => return Ok(held),
+            _ => {}
         }
     }
     Err(io::Error::other("no port is free"))
@@ -49,17 +60,18 @@ mod tests {
 
     #[test]
     fn free_ports_differ_and_are_none_that_a_connection_may_have() {
-        let ports: [u16; 50] = free().unwrap();
+        let held = Ports::<50>::free().unwrap();
+        let ports = held.numbers;
         assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len());
         assert!(
-            ports.iter().all(|port| (10_000..30_000).contains(port)),
+            ports.iter().all(|port| (25_000..32_000).contains(port)),
             "{ports:?}"
         );
     }
 
     #[test]
     fn a_port_that_is_listened_on_is_not_free() {
-        let listener = listen_somewhere().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(!is_free(port));
         drop(listener);

@@ -19,6 +19,11 @@ use crate::{
 };
 
 const PACKAGE: &str = "postgresql";
+pub(crate) const PROGRAMS: [(&str, &str); 3] = [
+    ("initdb", PACKAGE),
+    ("postgres", PACKAGE),
+    ("psql", "postgresql-client"),
+];
 const PASSWORD: &str = "password";
 
 /// It refuses to run as root. Its own user gets one right of root's with it: to reach a folder of root's.
@@ -88,7 +93,7 @@ fn initialize(place: &Place) -> Result<(), Error> {
     let output = Command::new(&words[0])
         .args(&words[1..])
         .current_dir(&place.folder)
-        .stdin(Stdio::null())
+        .stdin(place.lock().map_err(io("lock its folder"))?)
         .output()
         .map_err(io("start initdb"))?;
     succeeded(&output, "initdb")?;

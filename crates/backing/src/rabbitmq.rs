@@ -16,6 +16,10 @@ use crate::{
     wire,
 };
 
+pub(crate) const PROGRAMS: [(&str, &str); 2] = [
+    ("rabbitmq-server", "rabbitmq-server"),
+    ("epmd", "erlang-base"),
+];
 /// Our own epmd beside the server, so that nobody else's is met and none is left behind. `exec`: the number of the server is
 /// that of the shell, and not of a script that waits for it.
 const START: &str = r#"epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 & exec rabbitmq-server"#;
@@ -31,7 +35,7 @@ pub(crate) fn plan(place: &Place) -> Result<Plan, Error> {
     place.write("enabled_plugins", management)?;
     place.write("rabbitmq.conf", &configuration(place))?;
     let folder = server.parent().map(Into::into);
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = find::path();
     let folders = folder.into_iter().chain(std::env::split_paths(&path));
     let path = std::env::join_paths(folders).unwrap_or(path);
     Ok(Plan {

@@ -8,6 +8,8 @@ use crate::{
     wire,
 };
 
+pub(crate) const PROGRAMS: [(&str, &str); 1] = [("redis-server", "redis-server")];
+
 /// Everything written is in the file before it is answered: nothing is lost with the process.
 pub(crate) fn plan(place: &Place) -> Result<Plan, Error> {
     let server = find::program(place.kind, "redis-server", "redis-server")?;

@@ -25,7 +25,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Starts, when others take our ports.
 const TRIES: u32 = 3;
 /// Of what it says, for people.
-const LAST_LINES: usize = 12;
+const LAST_LINES: usize = 8;
 const LAST_BYTES: u64 = 4096;
 
 /// A server of our own, on loopback. Its processes end with this value and with our process.

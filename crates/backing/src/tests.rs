@@ -134,6 +134,16 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_folder_belongs_to_one_server_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Server::start(Kind::Redis, folder.path(), 0).unwrap();
+    let error = Server::start(Kind::Redis, folder.path(), 0).unwrap_err();
+    assert!(error.to_string().ends_with("is in use by another server"));
+    drop(first);
+    Server::start(Kind::Redis, folder.path(), 0).unwrap();
+}
+
+#[test]
 fn a_server_that_cannot_start_is_an_error_with_its_last_words() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("appendonlydir"), "no folder").unwrap();
@@ -169,7 +179,8 @@ fn rabbitmq_has_a_management_api_when_asked_for() {
 
 #[test]
 fn nothing_is_left_of_a_process_that_was_killed() {
-    for kind in [Kind::Postgres, Kind::RabbitMq, Kind::Redis, Kind::Etcd] {
+    for kind in Kind::ALL {
+        kind.installed().unwrap();
         let mut holder = Command::new(env::current_exe().unwrap())
             .args([HOLDER, "--exact", "--ignored", "--nocapture"])
             .env("HELD", kind.to_string())
@@ -197,9 +208,8 @@ fn nothing_is_left_of_a_process_that_was_killed() {
 #[test]
 #[ignore = "only for the test that kills it"]
 fn a_process_that_holds_a_server_and_is_killed() {
-    let all = [Kind::Postgres, Kind::RabbitMq, Kind::Redis, Kind::Etcd];
     let wanted = env::var_os("HELD").unwrap();
-    let kind = all
+    let kind = Kind::ALL
         .into_iter()
         .find(|kind| *kind.to_string() == *wanted)
         .unwrap();

@@ -1,7 +1,6 @@
 //! What one reads when the mesh is up: where everything is, and what to try.
 
 use std::{
-    fmt::Write as _,
     net::SocketAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -9,21 +8,28 @@ use std::{
 use mesh_inventory::EXAMPLE_SKU;
 
 use crate::{
+    backing::Watch,
     folder::Entry,
     ports::Addresses,
     process::{Process, ReplicaId},
+    table::table,
     terminal::{Ink, Palette},
     view::{View, seconds},
 };
 
 /// Table and hints, for a mesh that took so long to start.
-pub(crate) fn mesh(view: &View, took: Duration, palette: Palette) -> String {
+pub(crate) fn mesh(view: &View, servers: &Watch, took: Duration, palette: Palette) -> String {
     let entries: Vec<Entry> = view
         .iter()
         .filter_map(|(id, status)| status.entry(*id))
         .collect();
     let mut text = format!("\nThe mesh is ready after {}.\n\n", seconds(took));
-    text.push_str(&table(&entries, palette));
+    text.push_str(&table(&processes(&entries), palette));
+    let servers = backing(servers);
+    if servers.len() > 1 {
+        text.push('\n');
+        text.push_str(&table(&servers, palette));
+    }
     let gateway = view
         .get(&ReplicaId::first(Process::Gateway))
         .and_then(|status| status.process);
@@ -41,22 +47,25 @@ pub(crate) fn mesh(view: &View, took: Duration, palette: Palette) -> String {
     text
 }
 
-fn table(entries: &[Entry], palette: Palette) -> String {
+fn processes(entries: &[Entry]) -> Vec<[String; 4]> {
     let header = ["process", "serves", "health, metrics", "pid"].map(ToOwned::to_owned);
-    let rows: Vec<[String; 4]> = std::iter::once(header)
+    std::iter::once(header)
         .chain(entries.iter().map(row))
-        .collect();
-    let mut text = String::new();
-    for (index, row) in rows.iter().enumerate() {
-        let mut line = String::from(" ");
-        for (column, cell) in row.iter().enumerate() {
-            let width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-            let _infallible = write!(line, " {cell:<width$} ");
-        }
-        let ink = if index == 0 { Ink::Faint } else { Ink::Strong };
-        let _infallible = writeln!(text, "{}", palette.paint(ink, line.trim_end()));
-    }
-    text
+        .collect()
+}
+
+/// Nothing but the heading where no server was started.
+fn backing(servers: &Watch) -> Vec<[String; 4]> {
+    let header = ["server", "listens", "data and log", "pid"].map(ToOwned::to_owned);
+    let rows = servers.running().into_iter().map(|(kind, running)| {
+        [
+            kind.to_string(),
+            running.shown,
+            running.folder.display().to_string(),
+            running.pid.unwrap_or_default().to_string(),
+        ]
+    });
+    std::iter::once(header).chain(rows).collect()
 }
 
 fn row(entry: &Entry) -> [String; 4] {
@@ -121,7 +130,7 @@ mod tests {
         let expected = "  process    serves                  health, metrics        pid\n  \
                         gateway    http://127.0.0.1:8080   http://127.0.0.1:9461  7\n  \
                         inventory  grpc://127.0.0.1:50052  http://127.0.0.1:9463  12345\n";
-        assert_eq!(table(&entries, Palette { on: false }), expected);
+        assert_eq!(table(&processes(&entries), Palette { on: false }), expected);
     }
 
     #[test]

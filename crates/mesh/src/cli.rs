@@ -30,6 +30,11 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Change the number of replicas of a process while the mesh runs
     Scale(ScaleArgs),
+    /// Look at messages that could not be worked on, and send them on their way again
+    Dead {
+        #[command(subcommand)]
+        command: DeadCommand,
+    },
     /// Delete what the mesh of this folder has stored (.mesh), without a question
     Reset,
 }
@@ -39,9 +44,14 @@ pub(crate) enum Command {
 Every process is an OS process of its own, on loopback. The environment reaches all of them.
 The state is kept in .mesh in this folder: a mesh that starts again finds its orders; `mesh reset` deletes them.
 
+With --real the processes use servers that are installed here, started on free ports of loopback, with their data in
+.mesh/postgres, .mesh/rabbitmq and .mesh/etcd. One that MESH_STORE_URL, MESH_QUEUE_URL or MESH_LEASE_URL names already,
+in the environment or by --set, is not started.
+
 Examples:
   cargo mesh up
   cargo mesh up --port-offset 100 --logs errors
+  cargo mesh up --real
   cargo mesh up --set RUST_LOG=debug --set MESH_SEED_STOCK=5
   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 cargo mesh up")]
 pub(crate) struct UpArgs {
@@ -52,6 +62,10 @@ pub(crate) struct UpArgs {
     /// Add N to every port
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_OFFSET)))]
     pub(crate) port_offset: u16,
+
+    /// Start and use PostgreSQL, RabbitMQ and etcd instead of files
+    #[arg(long)]
+    pub(crate) real: bool,
 
     /// Give every process this variable; it beats the environment (may be repeated)
     #[arg(long, value_name = "KEY=VALUE")]
@@ -81,6 +95,31 @@ pub(crate) struct ScaleArgs {
     /// For example orders=2
     #[arg(value_name = "PROCESS=N", required = true)]
     pub(crate) counts: Vec<ReplicaCount>,
+}
+
+/// Of the mesh that runs in this folder.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// All of them: which order, why, since when
+    List,
+    /// One of them, with its headers and its body
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Put one of them, or all, into the queue again
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ReplayArgs {
+    /// Its id
+    pub(crate) id: Option<String>,
+
+    /// All of them
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

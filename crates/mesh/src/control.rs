@@ -39,7 +39,12 @@ const SCALE_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase")]
 pub(crate) enum Request {
-    Scale { process: Process, replicas: u32 },
+    Scale {
+        process: Process,
+        replicas: u32,
+    },
+    /// Where is the queue? Nothing is said of the place that processes use by themselves.
+    Queue,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,13 +75,13 @@ impl Control {
         bind().map_err(|source| Error::io(format!("listen on {}", path.display()), source))
     }
 
-    pub(crate) async fn serve(self, handle: Handle) {
+    pub(crate) async fn serve(self, handle: Handle, queue: String) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(answer(stream, handle.clone()));
+                        connections.spawn(answer(stream, handle.clone(), queue.clone()));
                     }
                     // Out of descriptors, most likely: that does not pass sooner by trying faster.
                     Err(_) => sleep(Duration::from_millis(100)).await,
@@ -87,7 +92,7 @@ impl Control {
     }
 }
 
-async fn answer(stream: UnixStream, handle: Handle) {
+async fn answer(stream: UnixStream, handle: Handle, queue: String) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     let mut limited = (&mut stream).take(LONGEST_LINE);
@@ -96,6 +101,7 @@ async fn answer(stream: UnixStream, handle: Handle) {
     };
     let answer = match serde_json::from_str(&line) {
         Ok(Request::Scale { process, replicas }) => scale(&handle, process, replicas).await,
+        Ok(Request::Queue) => Answer::Done(queue),
         Err(error) => Answer::Refused(format!("not a request: {error}")),
     };
     let text = serde_json::to_string(&answer).expect("an answer is made of strings");

@@ -1,38 +1,27 @@
-//! How full the queue is, in the line at the bottom of the terminal.
+//! How the backing servers are and how full the queue is, in the line at the bottom of the terminal.
 
 use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
-use mesh_config::{Reader, Section, load};
-use mesh_context::Policy;
-use mesh_messaging::{Depth, Queue, QueueConfig};
-use prometheus::Registry;
+use mesh_messaging::Depth;
 use tokio::time::sleep;
 
-use crate::terminal::Terminal;
+use crate::{backing::Watch, queue, terminal::Terminal};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-struct Settings(QueueConfig);
-
-impl Section for Settings {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        Self(QueueConfig::read(reader))
-    }
-}
-
 /// Keeps the line up to date; nothing where there is no such line.
-pub(crate) async fn show(settings: &BTreeMap<String, String>, terminal: &Terminal) -> Infallible {
-    let opened = load::<Settings>(settings).ok().and_then(|loaded| {
-        let Settings(config) = loaded.config;
-        let policy = Policy::inside(INTERVAL);
-        Queue::open(&config, &policy, &Registry::new()).ok()
-    });
-    let Some((queue, driver)) = opened.filter(|_opened| terminal.is_live()) else {
+pub(crate) async fn show(
+    settings: &BTreeMap<String, String>,
+    servers: &Watch,
+    terminal: &Terminal,
+) -> Infallible {
+    let Some((queue, driver)) = queue::open(settings).filter(|_opened| terminal.is_live()) else {
         return std::future::pending().await;
     };
     let watch = async {
         loop {
-            terminal.status(&line(queue.depth().await.ok()));
+            let depth = line(queue.depth().await.ok());
+            terminal.status(&format!("{}{depth}", servers.in_short()));
             sleep(INTERVAL).await;
         }
     };

@@ -8,8 +8,10 @@ use crate::{cli::Assignment, error::Error, ports::Addresses, process::Process};
 
 const LISTEN: &str = "MESH_LISTEN_ADDR";
 const ADMIN: &str = "MESH_ADMIN_ADDR";
-const STORE: &str = "MESH_STORE_URL";
-const QUEUE: &str = "MESH_QUEUE_URL";
+pub(crate) const STORE: &str = "MESH_STORE_URL";
+pub(crate) const QUEUE: &str = "MESH_QUEUE_URL";
+pub(crate) const SESSION: &str = "MESH_SESSION_URL";
+pub(crate) const LEASE: &str = "MESH_LEASE_URL";
 const DRAIN_DELAY: &str = "MESH_DRAIN_DELAY";
 const DRAIN_TIMEOUT: &str = "MESH_DRAIN_TIMEOUT";
 
@@ -23,7 +25,10 @@ const SLACK: Duration = Duration::from_secs(3);
 pub(crate) struct Environment {
     /// For every child alike.
     shared: BTreeMap<String, String>,
-    queue: Option<String>,
+    /// For one process alone.
+    own: BTreeMap<(Process, &'static str), String>,
+    /// Where the backing services are, as far as it is said.
+    backing: BTreeMap<&'static str, String>,
     grace: Duration,
 }
 
@@ -55,17 +60,39 @@ impl Environment {
             .filter_map(duration)
             .sum::<Duration>()
             + SLACK;
-        let queue = value(QUEUE);
+        let backing = [STORE, QUEUE, SESSION, LEASE]
+            .into_iter()
+            .filter_map(|name| Some((name, value(name)?)))
+            .collect();
         Ok(Self {
             shared,
-            queue,
+            own: BTreeMap::new(),
+            backing,
             grace,
         })
+    }
+
+    /// Whether it is said where that backing service is.
+    pub(crate) fn names(&self, variable: &str) -> bool {
+        self.backing.contains_key(variable)
+    }
+
+    /// Says where a backing service is, to one process or to all.
+    pub(crate) fn give(&mut self, to: Option<Process>, variable: &'static str, url: String) {
+        match to {
+            Some(process) => self.own.insert((process, variable), url),
+            None => {
+                self.shared.insert(variable.to_owned(), url.clone());
+                self.backing.insert(variable, url)
+            }
+        };
     }
 
     /// The variables of one replica.
     pub(crate) fn of(&self, process: Process, addresses: &Addresses) -> BTreeMap<String, String> {
         let mut variables = self.shared.clone();
+        let own = self.own.iter().filter(|((of, _), _)| *of == process);
+        variables.extend(own.map(|((_, name), value)| ((*name).to_owned(), value.clone())));
         if let Some(listen) = addresses.listen {
             variables.insert(LISTEN.to_owned(), listen.to_string());
         }
@@ -76,7 +103,7 @@ impl Environment {
 
     /// What the children read about the queue, for looking at it ourselves.
     pub(crate) fn queue(&self) -> BTreeMap<String, String> {
-        let url = self.queue.iter().cloned();
+        let url = self.backing.get(QUEUE).cloned().into_iter();
         url.map(|url| (QUEUE.to_owned(), url)).collect()
     }
 
@@ -198,6 +225,33 @@ mod tests {
         assert!(
             problems[1].contains("orders, inventory, payments cannot share"),
             "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_given_reaches_those_it_is_for() {
+        let mut environment = Environment::new(&source(&[]), &[], 0).unwrap();
+        assert!(!environment.names(STORE) && environment.queue().is_empty());
+        environment.give(
+            Some(Process::Orders),
+            STORE,
+            "postgres://a/orders".to_owned(),
+        );
+        environment.give(
+            Some(Process::Payments),
+            STORE,
+            "postgres://a/payments".to_owned(),
+        );
+        environment.give(None, QUEUE, "amqp://b".to_owned());
+        let variables = orders(&environment);
+        assert_eq!(variables[STORE], "postgres://a/orders");
+        assert_eq!(variables[QUEUE], "amqp://b");
+        assert_eq!(environment.queue()[QUEUE], "amqp://b");
+        let gateway = Addresses::known(Process::Gateway, 0);
+        assert!(
+            !environment
+                .of(Process::Gateway, &gateway)
+                .contains_key(STORE)
         );
     }
 

@@ -28,6 +28,14 @@ pub(crate) enum Error {
     #[error("no mesh runs in this folder: start one with `cargo mesh up`")]
     NotRunning,
 
+    /// Nothing was started: one line for each.
+    #[error("the servers that --real needs are not all here, nothing was started:\n{}", indented(.0))]
+    Missing(Vec<String>),
+
+    /// A backing server could not be started.
+    #[error("{0}")]
+    Backing(String),
+
     #[error("{name} could not start: {reason}\n{}{}", indented(.last_lines), hint(.last_lines))]
     Start {
         name: String,
@@ -57,6 +65,8 @@ impl Error {
             | Self::AlreadyRuns { .. }
             | Self::StillRuns { .. }
             | Self::NotRunning
+            | Self::Missing(_)
+            | Self::Backing(_)
             | Self::Start { .. }
             | Self::Refused(_)
             | Self::Io { .. } => 1,

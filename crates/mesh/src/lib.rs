@@ -4,15 +4,18 @@
 //!  mesh up ──► supervisor ──► replica ──► child: `mesh run orders`, an OS process of its own
 //!    │             ▲             │           │
 //!    │     mesh scale (socket)   └─ probe ◄──┤ /readyz
-//!    └──► terminal ◄── output ◄──────────────┘ stdout, stderr
+//!    ├──► terminal ◄── output ◄──────────────┘ stdout, stderr
+//!    └──► backing: with --real, servers of our own
 //! ```
 
 mod announce;
+mod backing;
 mod backoff;
 mod check;
 mod child;
 mod cli;
 mod control;
+mod dead;
 mod depth;
 mod environment;
 mod error;
@@ -24,6 +27,7 @@ mod output;
 mod ports;
 mod probe;
 mod process;
+mod queue;
 mod record;
 mod replica;
 mod reset;
@@ -31,6 +35,7 @@ mod run;
 mod scale;
 mod signals;
 mod supervisor;
+mod table;
 mod terminal;
 mod up;
 mod view;
@@ -50,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => in_runtime(up::up(args)),
         Command::Run(args) => return run::run(&args),
         Command::Scale(args) => in_runtime(scale::scale(args)),
+        Command::Dead { command } => in_runtime(dead::dead(command)),
         Command::Reset => reset::reset(),
     };
     match outcome {

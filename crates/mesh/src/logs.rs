@@ -21,9 +21,14 @@ pub(crate) struct Renderer {
     choice: LogChoice,
 }
 
+/// A name, so wide that what follows stands below what follows others.
+pub(crate) fn name(name: &str) -> String {
+    format!("{name:<NAME_WIDTH$}")
+}
+
 /// The process's name, as every line about it begins.
 pub(crate) fn prefix(id: ReplicaId, palette: Palette) -> String {
-    let name = format!("{id:<NAME_WIDTH$}");
+    let name = name(&id.to_string());
     palette.paint(Ink::Nth(id.process as usize), &name) + " "
 }
 

@@ -9,7 +9,9 @@ use tokio::{
 };
 
 use crate::{
-    announce, check,
+    announce,
+    backing::{self, Servers, Watch},
+    check,
     cli::{ReplicaCount, UpArgs},
     control::Control,
     depth,
@@ -47,33 +49,90 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(|source| Error::io("wait for signals", source))?;
     let folder = Folder::here();
     let _lock = folder.lock()?;
-    let launcher = launcher(&args)?;
+    let mut launcher = launcher(&args)?;
     let counts = counts(&args.replicas);
-    tokio::select! {
-        checked = checks(&launcher, &counts) => checked?,
+    let terminal = launcher.terminal.clone();
+    let prepared = async {
+        checks(&launcher, &counts).await?;
+        servers(&args, &launcher.environment, &folder, &terminal).await
+    };
+    let prepared = tokio::select! {
+        prepared = prepared => prepared,
+        // What has been started ends with us.
         () = signals.next() => return Ok(()),
-    }
+    };
+    terminal.status("");
+    let outcome = match prepared {
+        Ok(servers) => {
+            servers.describe_to(&mut launcher.environment);
+            mesh(launcher, &folder, &counts, servers, &mut signals).await
+        }
+        Err(error) => Err(error),
+    };
+    terminal.flush(FLUSH_LIMIT).await;
+    outcome
+}
 
+/// With `--real`: the backing servers, once all are up.
+async fn servers(
+    args: &UpArgs,
+    environment: &Environment,
+    folder: &Folder,
+    terminal: &Terminal,
+) -> Result<Servers, Error> {
+    let kinds = if args.real {
+        backing::wanted(environment)?
+    } else {
+        Vec::new()
+    };
+    if !kinds.is_empty() {
+        let names: Vec<String> = kinds.iter().map(ToString::to_string).collect();
+        terminal.say(format!("starting {}", names.join(", ")));
+    }
+    let servers = Servers::start(&kinds, folder.path(), terminal)?;
+    let watch = servers.watch();
+    tokio::select! {
+        up = servers.up() => up?,
+        never = show_start(terminal, || watch.unready()) => match never {},
+    }
+    Ok(servers)
+}
+
+/// The processes, from their start to their end and that of the servers they use.
+async fn mesh(
+    launcher: Launcher,
+    folder: &Folder,
+    counts: &Counts,
+    servers: Servers,
+    signals: &mut Signals,
+) -> Result<(), Error> {
     let (terminal, queue) = (launcher.terminal.clone(), launcher.environment.queue());
     let control = Control::bind(&folder.control_socket())?;
     let (supervisor, handle) = Supervisor::new(launcher, folder.mesh_file());
     let mut tasks = JoinSet::new();
     tasks.spawn(supervisor.run());
-    let control = tasks.spawn(control.serve(handle.clone()));
+    let url = queue.values().next().cloned().unwrap_or_default();
+    let control = tasks.spawn(control.serve(handle.clone(), url));
 
+    let watch = servers.watch();
     let run = async {
-        serve(&handle, &counts, &terminal).await?;
-        match depth::show(&queue, &terminal).await {}
+        serve(&handle, counts, &watch, &terminal).await?;
+        match depth::show(&queue, &watch, &terminal).await {}
     };
     let outcome = tokio::select! {
         failed = run => failed,
         () = signals.next() => Ok(()),
     };
     control.abort();
-    stop(&handle, &mut signals, &terminal).await;
-    let removed = folder.stop_publishing();
-    terminal.flush(FLUSH_LIMIT).await;
-    outcome.and(removed)
+    let in_order = stop(&handle, signals, &terminal).await;
+    if in_order {
+        tokio::select! {
+            () = servers.stop() => {}
+            // They die with us.
+            () = signals.next() => {}
+        }
+    }
+    outcome.and(folder.stop_publishing())
 }
 
 fn launcher(args: &UpArgs) -> Result<Launcher, Error> {
@@ -122,22 +181,34 @@ async fn checks(launcher: &Launcher, counts: &Counts) -> Result<(), Error> {
     }
 }
 
-/// Starts everything and says where it is, unless it could not start.
-async fn serve(handle: &Handle, counts: &Counts, terminal: &Terminal) -> Result<(), Error> {
+/// Starts every process and says where it is, unless it could not start.
+async fn serve(
+    handle: &Handle,
+    counts: &Counts,
+    servers: &Watch,
+    terminal: &Terminal,
+) -> Result<(), Error> {
     let begun = Instant::now();
     let names: Vec<&str> = counts.keys().map(|process| process.name()).collect();
     terminal.say(format!("starting {}", names.join(", ")));
     for (process, count) in counts {
         handle.scale(*process, *count).await;
     }
+    let publish = async {
+        sleep(PUBLISH_AFTER).await;
+        handle.publish().await;
+        std::future::pending().await
+    };
     tokio::select! {
         started = started(handle) => started?,
-        never = show_start(handle, terminal, begun) => match never {},
+        never = show_start(terminal, || unready(&handle.view().borrow())) => match never {},
+        () = publish => {}
     }
     terminal.status("");
     handle.publish().await;
     let view = handle.view().borrow().clone();
-    terminal.say(announce::mesh(&view, begun.elapsed(), terminal.palette()));
+    let (took, palette) = (begun.elapsed(), terminal.palette());
+    terminal.say(announce::mesh(&view, servers, took, palette));
     Ok(())
 }
 
@@ -163,25 +234,15 @@ async fn started(handle: &Handle) -> Result<(), Error> {
     }
 }
 
-/// Keeps people informed while the mesh starts.
-async fn show_start(
-    handle: &Handle,
-    terminal: &Terminal,
-    begun: Instant,
-) -> std::convert::Infallible {
+/// Keeps people informed of who is not ready yet.
+async fn show_start(terminal: &Terminal, unready: impl Fn() -> String) -> std::convert::Infallible {
+    let begun = Instant::now();
     let mut ticks = interval(TICK);
     let mut tick = 0;
     loop {
         ticks.tick().await;
         tick += 1;
-        if begun.elapsed() > PUBLISH_AFTER {
-            handle.publish().await;
-        }
-        let text = format!(
-            "starting for {}: {}",
-            seconds(begun.elapsed()),
-            unready(&handle.view().borrow())
-        );
+        let text = format!("starting for {}: {}", seconds(begun.elapsed()), unready());
         if terminal.is_live() {
             terminal.status(&text);
         } else if tick % REMIND_TICKS == 0 {
@@ -200,8 +261,8 @@ fn unready(view: &View) -> String {
     unready.join(", ")
 }
 
-/// Stops callers before those they call; at the second signal everything at once.
-async fn stop(handle: &Handle, signals: &mut Signals, terminal: &Terminal) {
+/// Stops callers before those they call; at the second signal everything at once. Whether there was no second.
+async fn stop(handle: &Handle, signals: &mut Signals, terminal: &Terminal) -> bool {
     terminal.status("");
     terminal.say("stopping (once more: at once)");
     let in_order = async {
@@ -214,10 +275,11 @@ async fn stop(handle: &Handle, signals: &mut Signals, terminal: &Terminal) {
         }
     };
     tokio::select! {
-        () = in_order => {}
+        () = in_order => true,
         () = signals.next() => {
             handle.kill_all().await;
             handle.until(View::is_empty).await;
+            false
         }
     }
 }

@@ -177,7 +177,9 @@ impl Ticket {
         match how {
             Settle::Ack => {}
             Settle::DeadLetter(reason) => {
-                let properties = self.properties.dead(&reason);
+                let properties = self
+                    .properties
+                    .dead(&reason, Some(self.properties.returns() + 1));
                 self.publisher
                     .publish(DEAD_EXCHANGE, ROUTING_KEY, body, properties)
                     .await?;

@@ -13,6 +13,8 @@ pub struct DeadLetter {
     pub reason: String,
     /// When it came here, if that is known.
     pub died_at: Option<OffsetDateTime>,
+    /// How often it had been delivered by then, if that is known.
+    pub deliveries: Option<u32>,
     /// As it was published, also when it is no message.
     pub body: Vec<u8>,
     /// The headers of the request that caused it.

@@ -130,7 +130,6 @@ impl Postgres {
     ///
     /// # Panics
     /// The server is stopped.
-    #[expect(clippy::unused_async, reason = "tests await it")]
     pub async fn database(&self) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
         mesh_backing::postgres::database(&self.server, &name).expect("the server runs")

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod crash;
+mod dead;
 mod harness;
 mod refusals;
 mod scale;

@@ -83,6 +83,7 @@ impl Letter {
             id: self.id(),
             reason,
             died_at,
+            deliveries: self.properties.deliveries(),
             body: self.delivery.data.clone(),
             headers: self.properties.headers(),
         }
@@ -94,7 +95,7 @@ impl Letter {
             return Ok(());
         }
         let (reason, _) = self.properties.death();
-        let properties = self.properties.dead(&reason);
+        let properties = self.properties.dead(&reason, self.properties.deliveries());
         self.publish(DEAD_EXCHANGE, publisher, properties).await
     }
 

@@ -12,6 +12,7 @@ use crate::{
     Error, Headers,
     dead::{TOO_OFTEN, name_of},
     message::stated_id,
+    topology::DELIVERY_LIMIT,
 };
 
 const PERSISTENT: u8 = 2;
@@ -23,6 +24,8 @@ const DEATHS: &str = "x-death";
 const REASON: &str = "x-mesh-dead-reason";
 /// Ours: and when, in seconds since 1970.
 const DIED_AT: &str = "x-mesh-dead-at";
+/// Ours: how often it had been delivered by then.
+const DELIVERIES: &str = "x-mesh-dead-deliveries";
 
 /// Properties of a message.
 #[derive(Debug, Clone)]
@@ -49,13 +52,16 @@ impl Properties {
         Self::build(id, kind, &self.headers())
     }
 
-    /// Fresh, with the reason of its death.
-    pub(super) fn dead(&self, reason: &str) -> Self {
+    /// Fresh, with the reason of its death after so many deliveries.
+    pub(super) fn dead(&self, reason: &str, deliveries: Option<u32>) -> Self {
         let mut table = self.fresh().table();
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH);
         let seconds = seconds.unwrap_or_default().as_secs();
         table.insert(REASON.into(), AMQPValue::LongString(reason.into()));
         table.insert(DIED_AT.into(), AMQPValue::Timestamp(seconds));
+        if let Some(deliveries) = deliveries {
+            table.insert(DELIVERIES.into(), AMQPValue::LongUInt(deliveries));
+        }
         Self(self.fresh().0.with_headers(table))
     }
 
@@ -95,10 +101,18 @@ impl Properties {
 
     /// So often it has come back.
     pub(super) fn returns(&self) -> u32 {
-        let count = self.get(DELIVERY_COUNT).as_ref().and_then(whole);
-        count
-            .and_then(|count| u32::try_from(count).ok())
-            .unwrap_or(0)
+        self.count(DELIVERY_COUNT).unwrap_or(0)
+    }
+
+    /// So often a dead letter had been delivered; the broker itself gives up after the limit.
+    pub(super) fn deliveries(&self) -> Option<u32> {
+        let by_broker = || (self.death().0 == TOO_OFTEN).then_some(DELIVERY_LIMIT + 1);
+        self.count(DELIVERIES).or_else(by_broker)
+    }
+
+    fn count(&self, name: &str) -> Option<u32> {
+        let count = self.get(name).as_ref().and_then(whole)?;
+        u32::try_from(count).ok()
     }
 
     /// Why it is a dead letter, and since when.
@@ -208,7 +222,9 @@ mod tests {
         let received = Properties::received(properties.clone().with_headers(table));
         assert_eq!(received.returns(), 3);
         assert_eq!(received.fresh().0, properties);
-        let (reason, died_at) = received.fresh().dead("out of ink").death();
+        let dead = received.fresh().dead("out of ink", Some(4));
+        assert_eq!(dead.deliveries(), Some(4));
+        let (reason, died_at) = dead.death();
         assert_eq!(reason, "out of ink");
         assert!(died_at.is_some());
     }

@@ -200,7 +200,7 @@ pub(super) async fn depth(connection: &mut SqliteConnection) -> Result<Depth> {
 }
 
 pub(super) async fn dead_letters(connection: &mut SqliteConnection) -> Result<Vec<DeadLetter>> {
-    let sql = "SELECT message_id, body, headers, reason, died_at FROM messages WHERE queue = $1 ORDER BY seq";
+    let sql = "SELECT message_id, body, headers, returns, reason, died_at FROM messages WHERE queue = $1 ORDER BY seq";
     let rows = sqlx::query(sql)
         .bind(DEAD_QUEUE)
         .fetch_all(connection)
@@ -211,9 +211,14 @@ pub(super) async fn dead_letters(connection: &mut SqliteConnection) -> Result<Ve
 fn read_dead_letter(row: &SqliteRow) -> Result<DeadLetter> {
     let headers: String = row.try_get("headers")?;
     let died_at = i128::from(row.try_get::<i64, _>("died_at")?) * 1000;
+    let reason: String = row.try_get("reason")?;
+    let returns: u32 = row.try_get("returns")?;
+    // Its last delivery came back too, or it died in the worker's hand.
+    let last = u32::from(reason != TOO_OFTEN);
     Ok(DeadLetter {
         id: row.try_get("message_id")?,
-        reason: row.try_get("reason")?,
+        reason,
+        deliveries: Some(returns + last),
         died_at: OffsetDateTime::from_unix_timestamp_nanos(died_at).ok(),
         body: row.try_get("body")?,
         headers: Headers::from_json(&headers),

@@ -1,7 +1,7 @@
 //! Dead letters, on both back ends.
 
 use mesh_messaging::{
-    Replay,
+    DeadLetter, Replay,
     testing::{Place, message, within},
 };
 
@@ -28,6 +28,7 @@ async fn a_message_delivered_too_often_is_a_dead_letter(place: Place) {
         letters[0].reason,
         "delivered too often without being settled"
     );
+    assert_eq!(letters[0].deliveries, Some(6));
     assert!(letters[0].died_at.is_some());
 }
 
@@ -49,6 +50,7 @@ async fn a_poisonous_message_is_a_dead_letter_at_once(place: Place) {
         letters[0].reason.starts_with("malformed message: "),
         "{letters:?}"
     );
+    assert_eq!(letters[0].deliveries, Some(1));
     assert!(letters[0].died_at.is_some());
 }
 
@@ -103,9 +105,8 @@ async fn looking_at_dead_letters_does_them_no_harm(place: Place) {
     for _ in 0..30 {
         let again = within(process.queue.dead_letters()).await.unwrap();
         assert_eq!(again.len(), 1);
-        assert_eq!(
-            (&again[0].id, &again[0].reason),
-            (&first[0].id, &first[0].reason)
-        );
+        let told =
+            |letter: &DeadLetter| (letter.id.clone(), letter.reason.clone(), letter.deliveries);
+        assert_eq!(told(&again[0]), told(&first[0]));
     }
 }
