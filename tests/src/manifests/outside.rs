@@ -26,8 +26,6 @@ pub fn outside(set: &Manifests) -> Outside {
             pod("istio-system", &[("app", "istiod")], &[15012]),
             pod("istio-ingress", &[("istio", "ingressgateway")], &[80, 443]),
             pod("keda", &[("app", "keda-operator")], &[]),
-            // scripts/load runs it for as long as a load test takes.
-            pod("shop", &[("app", "load")], &[]),
         ],
         services: vec![],
         accounts: vec![
