@@ -164,14 +164,15 @@ impl Process {
         }
     }
 
-    /// Waits until it has aborted.
+    /// Waits until it has aborted at that crash point.
     ///
     /// # Panics
     ///
     /// When it does not end within `limit`, or ends otherwise.
-    pub async fn aborted(&mut self, limit: Duration) {
+    pub async fn aborted(&mut self, point: &str, limit: Duration) {
         let status = timeout(limit, self.child.wait()).await;
-        let status = status.unwrap_or_else(|_| panic!("{} lives on after {limit:?}", self.name));
+        let status = status
+            .unwrap_or_else(|_| panic!("{} has not come by {point} after {limit:?}", self.name));
         let signal = status.expect("it is our child").signal();
         let errors = self.errors();
         assert_eq!(

@@ -158,7 +158,7 @@ impl World {
             }
         };
         tokio::select! {
-            () = self.processes.process(process).aborted(LIMIT) => {}
+            () = self.processes.process(process).aborted(point, LIMIT) => {}
             () = asking => {}
         }
         self.processes.start_again(process).await;
