@@ -246,6 +246,10 @@ async fn an_order_without_enough_stock_costs_nothing() {
     assert!(charges < 1.0, "{charges} charges");
     let orders = shop.get("/v1/orders").await;
     assert_eq!(orders["orders"][0]["status"], "failed", "{orders}");
+    let product = shop.get(&format!("/v1/products/{sku}")).await;
+    let price = product["price"]["amount_minor"].as_i64().expect("a price");
+    let total = &orders["orders"][0]["total"]["amount_minor"];
+    assert_eq!(*total, 4 * price, "what it would have cost");
     let _placed = shop
         .order("two", &sku, 3, "tok_ok")
         .send()

@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     page,
     reservation::{Invalid, Lines, MessageId, OrderId},
-    store::{Release, Reserve, Stock},
+    store::{Prices, Release, Reserve, Stock},
 };
 
 const USUAL_PAGE: i32 = 50;
@@ -97,21 +97,13 @@ impl InventoryService for Service {
         let lines = asked.iter().map(|line| (line.sku.clone(), line.quantity));
         let lines = Lines::new(lines).map_err(Error::from)?;
         let outcome = match self.stock.reserve(&order, &lines, deadline).await? {
-            Reserve::Reserved(mut prices) => {
-                let lines = asked.into_iter().map(|wire::Line { sku, quantity }| {
-                    let unit_price = prices.remove(&sku).map(money);
-                    wire::ReservedLine {
-                        sku,
-                        quantity,
-                        unit_price,
-                    }
-                });
-                reserve_response::Outcome::Reserved(wire::Reserved {
-                    lines: lines.collect(),
-                })
+            Reserve::Reserved(prices) => {
+                let lines = priced(asked, prices);
+                reserve_response::Outcome::Reserved(wire::Reserved { lines })
             }
-            Reserve::OutOfStock(skus) => {
-                reserve_response::Outcome::OutOfStock(wire::OutOfStock { skus })
+            Reserve::OutOfStock(skus, prices) => {
+                let lines = priced(asked, prices);
+                reserve_response::Outcome::OutOfStock(wire::OutOfStock { skus, lines })
             }
             Reserve::UnknownProduct(skus) => {
                 reserve_response::Outcome::UnknownProduct(wire::UnknownProduct { skus })
@@ -167,6 +159,15 @@ fn page_size_of(asked: i32) -> Result<i32, Invalid> {
         1.. => Ok(asked.min(LARGEST_PAGE)),
         _ => Err(Invalid::PageSize),
     }
+}
+
+fn priced(asked: Vec<wire::Line>, mut prices: Prices) -> Vec<wire::ReservedLine> {
+    let priced = |wire::Line { sku, quantity }| wire::ReservedLine {
+        unit_price: prices.remove(&sku).map(money),
+        sku,
+        quantity,
+    };
+    asked.into_iter().map(priced).collect()
 }
 
 fn product(product: Product) -> wire::Product {

@@ -28,13 +28,16 @@ use products::{give_back, price, take};
 const SEED_LIMIT: Duration = Duration::from_secs(3);
 const SEED_PAUSE: Duration = Duration::from_secs(1);
 
+/// By sku.
+pub(crate) type Prices = BTreeMap<String, Price>;
+
 /// What a `Reserve` came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reserve {
     /// All lines, at these prices by sku.
-    Reserved(BTreeMap<String, Price>),
-    /// Nothing, for there are too few of these.
-    OutOfStock(Vec<String>),
+    Reserved(Prices),
+    /// Nothing, for there are too few of these; the prices are of all lines.
+    OutOfStock(Vec<String>, Prices),
     /// Nothing, for these do not exist.
     UnknownProduct(Vec<String>),
 }
@@ -106,7 +109,7 @@ impl Stock {
         if !claim(&mut tx, order, State::Reserved).await? {
             return reserved_before(&mut tx, order, lines).await;
         }
-        let mut prices = BTreeMap::new();
+        let mut prices = Prices::new();
         let mut missing = Vec::new();
         for (sku, quantity) in lines.iter() {
             match take(&mut tx, sku, quantity).await? {
@@ -119,7 +122,7 @@ impl Stock {
         }
         if !missing.is_empty() {
             // What was taken comes back as the transaction is dropped.
-            return why_missing(&mut tx, missing).await;
+            return why_missing(&mut tx, missing, prices).await;
         }
         crash_point("inventory.reserve.before");
         tx.commit().await?;
@@ -267,17 +270,25 @@ async fn lines_of(connection: &mut Connection, order: &OrderId) -> Result<Lines,
         .collect()
 }
 
-/// Whether there are too few of `missing`, or whether some do not exist at all, which is worse.
-async fn why_missing(connection: &mut Connection, missing: Vec<String>) -> Result<Reserve, Error> {
+/// Whether there are too few of `missing`, or whether some do not exist at all, which is worse. The `prices` are of the others.
+async fn why_missing(
+    connection: &mut Connection,
+    missing: Vec<String>,
+    mut prices: Prices,
+) -> Result<Reserve, Error> {
     let known = products::find(connection, &missing).await?;
-    let is_known = |sku: &String| known.iter().any(|product| product.sku == *sku);
+    prices.extend(
+        known
+            .into_iter()
+            .map(|product| (product.sku, product.price)),
+    );
     let unknown: Vec<_> = missing
         .iter()
-        .filter(|sku| !is_known(sku))
+        .filter(|sku| !prices.contains_key(*sku))
         .cloned()
         .collect();
     Ok(if unknown.is_empty() {
-        Reserve::OutOfStock(missing)
+        Reserve::OutOfStock(missing, prices)
     } else {
         Reserve::UnknownProduct(unknown)
     })

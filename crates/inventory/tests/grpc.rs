@@ -186,10 +186,19 @@ async fn too_few_and_unknown_are_outcomes_not_errors() {
         .unwrap()
         .into_inner()
         .outcome;
-    assert!(
-        matches!(&outcome, Some(Outcome::OutOfStock(short)) if short.skus == ["teapot"]),
-        "{outcome:?}"
-    );
+    let Some(Outcome::OutOfStock(short)) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(short.skus, ["teapot"]);
+    let lines = short.lines.into_iter().map(|line| {
+        let price = line.unit_price.expect("a price").amount_minor;
+        (line.sku, line.quantity, price)
+    });
+    let expected = [
+        ("teapot".to_owned(), 21, 5_450),
+        ("apron".to_owned(), 1, 2_900),
+    ];
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
     let outcome = client
         .reserve(reserve(ORDER, &[("zebra", 1), ("apron", 1)]))
         .await

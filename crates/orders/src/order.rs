@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{clock::Timestamp, placement::Placement};
 
-/// What amounts are in until the reservation says otherwise.
+/// What amounts are in until the stock says otherwise.
 const CURRENCY: &str = "EUR";
 
 /// Names an order; cannot be guessed.
@@ -181,7 +181,7 @@ pub(crate) struct PricedLine {
     pub(crate) unit_price: i64,
 }
 
-/// A line of an order; amounts in the smallest unit of the order's currency, 0 before the reservation.
+/// A line of an order; amounts in the smallest unit of the order's currency, 0 before the stock answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Item {
     pub(crate) sku: String,

@@ -8,7 +8,7 @@ use mesh_client::{Call, Downstream, Error, Order, Peer, Use};
 use mesh_context::RequestContext;
 use mesh_proto::{
     inventory::v1::{
-        Line as WireLine, ReleaseRequest, ReserveRequest, ReserveResponse, Reserved,
+        Line as WireLine, ReleaseRequest, ReserveRequest, ReserveResponse, ReservedLine,
         inventory_service_client::InventoryServiceClient, release_response, reserve_response,
     },
     money::v1::Money,
@@ -90,7 +90,8 @@ pub(crate) struct Peers {
 #[derive(Debug)]
 pub(crate) enum Reservation {
     Reserved(Vec<PricedLine>),
-    OutOfStock(Vec<String>),
+    /// Of some skus; the lines are all that was asked for.
+    OutOfStock(Vec<String>, Vec<PricedLine>),
     UnknownProduct(Vec<String>),
 }
 
@@ -232,8 +233,12 @@ impl TryFrom<ReserveResponse> for Reservation {
 
     fn try_from(answer: ReserveResponse) -> Result<Self, Status> {
         match answer.outcome.ok_or_else(|| broken("no outcome"))? {
-            reserve_response::Outcome::Reserved(reserved) => priced(reserved).map(Self::Reserved),
-            reserve_response::Outcome::OutOfStock(short) => Ok(Self::OutOfStock(short.skus)),
+            reserve_response::Outcome::Reserved(reserved) => {
+                priced(reserved.lines).map(Self::Reserved)
+            }
+            reserve_response::Outcome::OutOfStock(short) => {
+                Ok(Self::OutOfStock(short.skus, priced(short.lines)?))
+            }
             reserve_response::Outcome::UnknownProduct(unknown) => {
                 Ok(Self::UnknownProduct(unknown.skus))
             }
@@ -241,8 +246,8 @@ impl TryFrom<ReserveResponse> for Reservation {
     }
 }
 
-fn priced(reserved: Reserved) -> Result<Vec<PricedLine>, Status> {
-    let line = |line: mesh_proto::inventory::v1::ReservedLine| {
+fn priced(lines: Vec<ReservedLine>) -> Result<Vec<PricedLine>, Status> {
+    let line = |line: ReservedLine| {
         let price = line.unit_price.ok_or_else(|| broken("no price"))?;
         Ok(PricedLine {
             line: Line {
@@ -253,7 +258,7 @@ fn priced(reserved: Reserved) -> Result<Vec<PricedLine>, Status> {
             unit_price: price.amount_minor,
         })
     };
-    reserved.lines.into_iter().map(line).collect()
+    lines.into_iter().map(line).collect()
 }
 
 #[cfg(test)]

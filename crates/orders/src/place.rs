@@ -133,7 +133,11 @@ impl Service {
                 self.reserved(ctx, attempt, &lines).await?;
                 Ok(None)
             }
-            Ok(Reservation::OutOfStock(skus)) => {
+            Ok(Reservation::OutOfStock(skus, lines)) => {
+                // An inventory of an earlier version does not say the prices.
+                if !lines.is_empty() {
+                    price(&mut attempt.record, &lines)?;
+                }
                 let ended = self.end(ctx, attempt, End::OutOfStock(skus)).await?;
                 Ok(Some(ended))
             }
@@ -158,8 +162,7 @@ impl Service {
     ) -> Result<()> {
         let Attempt { hold, record } = attempt;
         let now = self.clock.now();
-        let priced = record.price(lines);
-        priced.map_err(|error| Error::contract(INVENTORY.name, error))?;
+        price(record, lines)?;
         record.apply(Event::Reserved, now)?;
         let key = KeyChange::Hold(Lease::until(now));
         let deadline = ctx.deadline();
@@ -307,4 +310,9 @@ impl Service {
             replayed: false,
         })
     }
+}
+
+fn price(record: &mut Record, lines: &[PricedLine]) -> Result<()> {
+    let priced = record.price(lines);
+    priced.map_err(|error| Error::contract(INVENTORY.name, error))
 }

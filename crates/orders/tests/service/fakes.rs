@@ -171,6 +171,15 @@ impl Inventory {
         };
         let unknown = skus(&|sku, _| price(sku).is_none());
         let short = skus(&|sku, quantity| self.taken(sku) + quantity > STOCK);
+        let priced = lines.iter().map(|line| ReservedLine {
+            unit_price: price(&line.sku).map(|(_, amount_minor)| Money {
+                currency: "EUR".to_owned(),
+                amount_minor: *amount_minor,
+            }),
+            sku: line.sku.clone(),
+            quantity: line.quantity,
+        });
+        let priced = priced.collect();
         let mut reservations = lock(&self.reservations);
         let outcome = match reservations.get(&request.order_id) {
             Some(Reservation::Released) => return Err(Status::failed_precondition("released")),
@@ -178,22 +187,14 @@ impl Inventory {
                 reserve_response::Outcome::UnknownProduct(UnknownProduct { skus: unknown })
             }
             None if !short.is_empty() => {
-                reserve_response::Outcome::OutOfStock(OutOfStock { skus: short })
+                let (skus, lines) = (short, priced);
+                reserve_response::Outcome::OutOfStock(OutOfStock { skus, lines })
             }
             None | Some(_) => {
                 let held = lines.iter().map(|line| (line.sku.clone(), line.quantity));
                 let held = Reservation::Held(held.collect());
                 reservations.insert(request.order_id, held);
-                let priced = request.lines.into_iter().map(|line| ReservedLine {
-                    unit_price: price(&line.sku).map(|(_, amount_minor)| Money {
-                        currency: "EUR".to_owned(),
-                        amount_minor: *amount_minor,
-                    }),
-                    sku: line.sku,
-                    quantity: line.quantity,
-                });
-                let lines = priced.collect();
-                reserve_response::Outcome::Reserved(Reserved { lines })
+                reserve_response::Outcome::Reserved(Reserved { lines: priced })
             }
         };
         let outcome = Some(outcome);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mesh_proto::orders::v1::{OrderStatus, PlaceOrderRequest, place_order_response::Outcome};
+use mesh_proto::{
+    money::v1::Money,
+    orders::v1::{OrderStatus, PlaceOrderRequest, place_order_response::Outcome},
+};
 use mesh_store::Store;
 use tonic::Code;
 
@@ -43,7 +46,7 @@ async fn an_order_is_reserved_charged_and_confirmed(store: Store) {
     assert_eq!((total.currency.as_str(), total.amount_minor), ("EUR", 2797));
     let items = placed.items.iter().map(|item| {
         let (price, total) = (item.unit_price.as_ref(), item.total.as_ref());
-        let minor = |money: Option<&mesh_proto::money::v1::Money>| money.unwrap().amount_minor;
+        let minor = |money: Option<&Money>| money.unwrap().amount_minor;
         (item.sku.as_str(), item.quantity, minor(price), minor(total))
     });
     let expected = [("mug", 2, 1250, 2500), ("pen", 3, 99, 297)];
@@ -160,6 +163,10 @@ async fn what_is_out_of_stock_is_not_charged(store: Store) {
     let answer = world.place(request()).await;
     assert_eq!(answer.as_ref().unwrap().out_of_stock_skus, ["mug"]);
     let placed = expect(answer, Outcome::OutOfStock, false);
+    let cost = |money: &Option<Money>| money.as_ref().map(|money| money.amount_minor);
+    let totals = placed.items.iter().map(|item| cost(&item.total));
+    assert!(totals.eq([Some(99), Some(11 * 1_250)]), "{placed:?}");
+    assert_eq!(cost(&placed.total), Some(99 + 11 * 1_250));
     assert!(!world.script.calls().contains(&"charge"));
     let calls = world.script.calls().len();
 

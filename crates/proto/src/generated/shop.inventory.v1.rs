@@ -80,6 +80,7 @@ pub struct Reserved {
     #[prost(message, repeated, tag = "1")]
     pub lines: ::prost::alloc::vec::Vec<ReservedLine>,
 }
+/// A line with its price at that time.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservedLine {
     #[prost(string, tag = "1")]
@@ -89,11 +90,14 @@ pub struct ReservedLine {
     #[prost(message, optional, tag = "3")]
     pub unit_price: ::core::option::Option<super::super::money::v1::Money>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OutOfStock {
     /// The skus of which there are too few.
     #[prost(string, repeated, tag = "1")]
     pub skus: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// All that was asked for: nothing of it is reserved, but it has its price.
+    #[prost(message, repeated, tag = "2")]
+    pub lines: ::prost::alloc::vec::Vec<ReservedLine>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnknownProduct {
