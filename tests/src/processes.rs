@@ -78,7 +78,13 @@ impl Processes {
     /// A client of the gateway.
     #[must_use]
     pub fn gateway(&self) -> Http {
-        Http::new(self.address("gateway"))
+        self.http("gateway")
+    }
+
+    /// A client of a process that serves HTTP.
+    #[must_use]
+    pub fn http(&self, name: &str) -> Http {
+        Http::new(self.address(name))
     }
 
     /// Where a process listens.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use mesh_backing::{Kind, Options, Server};
 use mesh_messaging::testing::{LIMIT, Place};
 use mesh_tests::{Http, Ports, Processes, eventually};
 use tokio::{
@@ -22,11 +23,12 @@ const RECOVERED: Duration = Duration::from_secs(6);
 enum Dependency {
     Store,
     Queue,
+    Sessions,
 }
 
 /// Each process, and all that it waits for, in the order in which it comes.
 const TABLE: [(&str, &[Dependency]); 5] = [
-    ("gateway", &[]),
+    ("gateway", &[Dependency::Sessions]),
     ("orders", &[Dependency::Queue, Dependency::Store]),
     ("inventory", &[Dependency::Store]),
     ("payments", &[Dependency::Store]),
@@ -38,15 +40,20 @@ impl Dependency {
         match self {
             Self::Store => ("store", "MESH_STORE_URL"),
             Self::Queue => ("queue", "MESH_QUEUE_URL"),
+            Self::Sessions => ("sessions", "MESH_SESSION_URL"),
         }
     }
 
-    /// Of a real server, which runs.
-    async fn url(self) -> String {
-        match self {
+    /// Of a real server, which runs, as long as it is kept.
+    async fn url(self, kept: &mut Vec<Server>) -> Result<String> {
+        Ok(match self {
             Self::Store => mesh_store::testing::postgres().await,
             Self::Queue => Place::rabbitmq().await.url().to_owned(),
-        }
+            Self::Sessions => {
+                kept.push(Server::temporary(Kind::Redis, Options::default())?);
+                kept[kept.len() - 1].url()
+            }
+        })
     }
 }
 
@@ -109,9 +116,10 @@ async fn waits_for(admin: &Http) -> Option<BTreeSet<String>> {
 async fn starts_alone(name: &'static str, needs: &[Dependency]) -> Result<()> {
     let mut ports = Ports::default();
     let (mut builder, mut away) = (Processes::only(&[name]).without_waiting(), Vec::new());
+    let mut kept = Vec::new();
     for need in needs {
         let (blocker, variable) = need.names();
-        let (server, place, url) = absent(&need.url().await, &mut ports)?;
+        let (server, place, url) = absent(&need.url(&mut kept).await?, &mut ports)?;
         builder = builder.set(variable, url);
         away.push((blocker, place, server));
     }

@@ -119,7 +119,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "MESH_SESSION_URL",
         of: &["gateway"],
         default: "memory:",
-        meaning: "where carts are kept; or redis://…, reserved for shared sessions and not read yet",
+        meaning: "where sessions and carts are kept: in the memory of the one gateway, or redis://[<user>:<password>@]<host>[:<port>][/<database>], where several gateways find them",
     },
     Variable {
         name: "MESH_LEASE_URL",

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mesh_chassis::{
-    BoxError, Defaults, Process, Runtime,
+    BoxError, Defaults, OnExit, Process, Runtime,
     server::{HttpInbound, Inbound},
 };
 
@@ -11,7 +11,7 @@ use crate::{
     config::{Config, SessionStore},
     http::{self, App},
     peers::Peers,
-    session::{Memory, Sessions},
+    session::{Memory, Redis, Sessions},
 };
 
 /// The gateway, as a process.
@@ -31,15 +31,21 @@ impl Process for Gateway {
     fn build(config: Config, runtime: &Runtime) -> Result<Inbound, BoxError> {
         let app = App {
             peers: Peers::new(&config, runtime.metrics())?,
-            sessions: sessions(config.sessions),
+            sessions: sessions(config.sessions, runtime),
         };
         let (router, routes) = http::router(app);
         Ok(Inbound::Http(HttpInbound::new(router, routes)))
     }
 }
 
-fn sessions(store: SessionStore) -> Arc<dyn Sessions> {
+fn sessions(store: SessionStore, runtime: &Runtime) -> Arc<dyn Sessions> {
     match store {
         SessionStore::Memory => Arc::new(Memory::new()),
+        SessionStore::Redis(server) => {
+            let (redis, keep_up) = Redis::new(server, runtime.readiness().register("sessions"));
+            let tasks = runtime.tasks();
+            tasks.spawn("session-store", OnExit::ShutDown, keep_up);
+            Arc::new(redis)
+        }
     }
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use mesh_chassis::server::Problem;
 use tonic::Code;
 
-use crate::{peers::Rpc, session::Unavailable};
+use crate::{peers::Rpc, session};
 
 /// A peer's answer that its contract does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -145,10 +145,13 @@ impl Error {
     }
 }
 
-impl From<Unavailable> for Error {
-    fn from(unavailable: Unavailable) -> Self {
-        tracing::warn!(error = %unavailable, "the session store is away");
-        Self::Unavailable
+impl From<session::Error> for Error {
+    fn from(error: session::Error) -> Self {
+        tracing::warn!(%error, "no answer from the session store");
+        match error {
+            session::Error::Away(_) => Self::Unavailable,
+            session::Error::OutOfTime => Self::OutOfTime,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //!  request ─► chassis (context, limits, deadline, metrics)
 //!              └► http          which route; ids in the path, bodies, keys, cookies: all that is wrong with a request
 //!                  ├► cart, order, product, money     what is meant: typed values that cannot be wrong
-//!                  ├► session     whose cart it is                       (memory; one trait for other stores)
+//!                  ├► session     whose cart it is                       (memory of this process, or Redis)
 //!                  └► peers       orders and inventory, one method a call
 //!                      └► error   what became of it, as a problem for the customer
 //! ```

@@ -3,7 +3,7 @@
 //! A browser holds a [`SessionId`] in its cookie; everything behind the gateway knows the session by its
 //! [`SessionName`] only, from which the cookie cannot be found. The store is dumb on purpose: it keeps a cart with a
 //! version and replaces it if the version is still the same, so that the rules of carts stand in one place and a shared
-//! store can do each operation in one step.
+//! store can do each operation in one step. A session ends a day after it was made, as its cookie does.
 
 use std::{
     fmt::{self, Write},
@@ -11,13 +11,15 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use mesh_context::Deadline;
 use sha2::{Digest, Sha256};
 
 use crate::cart::Cart;
 
 mod memory;
+mod redis;
 
-pub(crate) use memory::Memory;
+pub(crate) use self::{memory::Memory, redis::Redis};
 
 /// How long a session lives, in the store and as a cookie.
 pub(crate) const TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -81,25 +83,41 @@ pub(crate) struct Versioned {
     pub(crate) version: u64,
 }
 
-/// The store of sessions gave no answer.
-#[derive(Debug, thiserror::Error)]
-#[error("sessions: {0}")]
-pub(crate) struct Unavailable(pub(crate) String);
+/// The store of sessions gave no answer, or none that makes sense.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    /// Others may have more luck, later.
+    #[error("sessions: {0}")]
+    Away(String),
+    /// The request had no time for it.
+    #[error("sessions: no answer in the time of the request")]
+    OutOfTime,
+}
 
-/// What [`Sessions`] answers, sooner or later.
-pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, Unavailable>>;
+/// What [`Sessions`] answers, before the deadline.
+pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
 /// Where sessions live for [`TTL`] after they were made.
 pub(crate) trait Sessions: fmt::Debug + Send + Sync {
     /// Makes a session with an empty cart.
-    fn create<'a>(&'a self, name: &'a SessionName) -> Answer<'a, ()>;
+    fn create<'a>(&'a self, name: &'a SessionName, deadline: Deadline) -> Answer<'a, ()>;
 
     /// The session's cart; `None` when there is no such session, or no more.
-    fn find<'a>(&'a self, name: &'a SessionName) -> Answer<'a, Option<Versioned>>;
+    fn find<'a>(
+        &'a self,
+        name: &'a SessionName,
+        deadline: Deadline,
+    ) -> Answer<'a, Option<Versioned>>;
 
     /// Puts `cart` in the place of the version that was read. `false`, and nothing changed, when another request was
     /// faster or the session is gone.
-    fn replace<'a>(&'a self, name: &'a SessionName, read: u64, cart: Cart) -> Answer<'a, bool>;
+    fn replace<'a>(
+        &'a self,
+        name: &'a SessionName,
+        read: u64,
+        cart: Cart,
+        deadline: Deadline,
+    ) -> Answer<'a, bool>;
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -112,32 +130,4 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_read_back_and_nothing_else_is() {
-        let id = SessionId::random();
-        assert_eq!(SessionId::parse(&id.expose()), Some(id.clone()));
-        assert_ne!(SessionId::random(), id);
-        let upper = format!("A{}", &id.expose()[1..]);
-        for wrong in [
-            "",
-            "0",
-            &"g".repeat(64),
-            &"0".repeat(63),
-            &"\u{e9}".repeat(32),
-            &upper,
-        ] {
-            assert_eq!(SessionId::parse(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_name_does_not_show_the_id() {
-        let id = SessionId::random();
-        assert_ne!(id.name().as_str(), id.expose());
-        assert_eq!(id.name(), id.name());
-        assert!(!format!("{id:?}").contains(&id.expose()));
-    }
-}
+pub(crate) mod tests;

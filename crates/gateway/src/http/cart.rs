@@ -39,7 +39,7 @@ pub(super) async fn show(
     Context(ctx): Context,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let visitor = Visitor::of(&*app.sessions, &headers).await?;
+    let visitor = Visitor::of(&*app.sessions, &headers, ctx.deadline()).await?;
     Ok(answer(&app, &ctx, visitor).await)
 }
 
@@ -66,9 +66,11 @@ pub(super) async fn put(
     app.peers.product(&ctx, &sku).await?;
     let (head, body) = request.into_parts();
     let SetQuantity { quantity } = body::Json::read(&head.headers, body).await?.decode()?;
-    let mut visitor = Visitor::of(&*app.sessions, &head.headers).await?;
+    let mut visitor = Visitor::of(&*app.sessions, &head.headers, ctx.deadline()).await?;
     let change = visitor
-        .change(&*app.sessions, |cart| cart.set(sku.clone(), quantity))
+        .change(&*app.sessions, ctx.deadline(), |cart| {
+            cart.set(sku.clone(), quantity)
+        })
         .await;
     match change {
         Ok(()) => Ok(answer(&app, &ctx, visitor).await),
@@ -92,8 +94,8 @@ pub(super) async fn remove(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     app.peers.product(&ctx, &sku).await?;
-    let mut visitor = Visitor::of(&*app.sessions, &headers).await?;
-    let change = visitor.change(&*app.sessions, |cart| {
+    let mut visitor = Visitor::of(&*app.sessions, &headers, ctx.deadline()).await?;
+    let change = visitor.change(&*app.sessions, ctx.deadline(), |cart| {
         cart.remove(&sku);
         Ok(())
     });

@@ -7,6 +7,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::LOCATION};
 use mesh_chassis::Context;
+use mesh_context::RequestContext;
 
 use super::{
     App, Page, body,
@@ -59,7 +60,7 @@ pub(super) async fn place(
     let key = idempotency_key(&head.headers)?;
     let wanted: PlaceOrder = json.decode()?;
 
-    let visitor = match Visitor::of(&*app.sessions, &head.headers).await {
+    let visitor = match Visitor::of(&*app.sessions, &head.headers, ctx.deadline()).await {
         Ok(visitor) => Some(visitor),
         Err(error) if wanted.is_from_cart() => return Err(error),
         // Items that are named need no session; the order will be in nobody's list.
@@ -68,7 +69,7 @@ pub(super) async fn place(
     let request = wanted.request(key, visitor.as_ref());
     let placed = app.peers.place_order(&ctx, request).await;
     if let (Ok(placed), Some(visitor), true) = (&placed, &visitor, wanted.is_from_cart()) {
-        empty_cart(&app, placed, visitor).await;
+        empty_cart(&app, &ctx, placed, visitor).await;
     }
     Ok(match visitor {
         Some(visitor) => visitor.answer(placed),
@@ -77,14 +78,14 @@ pub(super) async fn place(
 }
 
 /// Once the cart is ordered it is empty. A cart that is not what was ordered stays: the order is an older one, replayed.
-async fn empty_cart(app: &App, placed: &Placed, visitor: &Visitor) {
+async fn empty_cart(app: &App, ctx: &RequestContext, placed: &Placed, visitor: &Visitor) {
     let ordered = match &placed.outcome {
         Outcome::Confirmed(order) | Outcome::Pending(order) => order.is_of(&visitor.cart().lines()),
         Outcome::Declined | Outcome::OutOfStock(_) => false,
     };
     if ordered {
         // The order stands whether or not this works.
-        let _ = visitor.empty_cart(&*app.sessions).await;
+        let _ = visitor.empty_cart(&*app.sessions, ctx.deadline()).await;
     }
 }
 
@@ -124,7 +125,7 @@ pub(super) async fn list(
     page: Page,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let visitor = Visitor::of(&*app.sessions, &headers).await?;
+    let visitor = Visitor::of(&*app.sessions, &headers, ctx.deadline()).await?;
     let orders = app.peers.orders(&ctx, visitor.name(), page).await;
     Ok(visitor.answer(orders.map(Json)))
 }

@@ -7,7 +7,7 @@ use http::{
     HeaderMap, Request, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, SET_COOKIE},
 };
-use mesh_context::{Policy, accept};
+use mesh_context::{Deadline, Policy, accept};
 use tower::ServiceExt;
 
 use super::{App, router};
@@ -15,7 +15,7 @@ use crate::{
     cart::Cart,
     config::Config,
     peers::Peers,
-    session::{Answer, SessionName, Sessions, Unavailable, Versioned},
+    session::{self, Answer, SessionName, Sessions, Versioned},
 };
 
 #[expect(
@@ -31,20 +31,20 @@ struct Away;
 
 impl Away {
     fn answer<'a, T>() -> Answer<'a, T> {
-        Box::pin(async { Err(Unavailable("connection refused".to_owned())) })
+        Box::pin(async { Err(session::Error::Away("connection refused".to_owned())) })
     }
 }
 
 impl Sessions for Away {
-    fn create<'a>(&'a self, _: &'a SessionName) -> Answer<'a, ()> {
+    fn create<'a>(&'a self, _: &'a SessionName, _: Deadline) -> Answer<'a, ()> {
         Self::answer()
     }
 
-    fn find<'a>(&'a self, _: &'a SessionName) -> Answer<'a, Option<Versioned>> {
+    fn find<'a>(&'a self, _: &'a SessionName, _: Deadline) -> Answer<'a, Option<Versioned>> {
         Self::answer()
     }
 
-    fn replace<'a>(&'a self, _: &'a SessionName, _: u64, _: Cart) -> Answer<'a, bool> {
+    fn replace<'a>(&'a self, _: &'a SessionName, _: u64, _: Cart, _: Deadline) -> Answer<'a, bool> {
         Self::answer()
     }
 }

@@ -5,6 +5,7 @@ use http::{
     HeaderMap, HeaderValue,
     header::{COOKIE, SET_COOKIE},
 };
+use mesh_context::Deadline;
 
 use crate::{
     cart::{Cart, Full},
@@ -26,17 +27,21 @@ pub(super) struct Visitor {
 
 impl Visitor {
     /// Finds the session, or makes one. An id that we did not issue is never adopted.
-    pub(super) async fn of(sessions: &dyn Sessions, headers: &HeaderMap) -> Result<Self, Error> {
+    pub(super) async fn of(
+        sessions: &dyn Sessions,
+        headers: &HeaderMap,
+        deadline: Deadline,
+    ) -> Result<Self, Error> {
         if let Some(id) = cookie(headers).and_then(SessionId::parse) {
             let name = id.name();
-            if let Some(held) = sessions.find(&name).await? {
+            if let Some(held) = sessions.find(&name, deadline).await? {
                 let issued = None;
                 return Ok(Self { name, held, issued });
             }
         }
         let id = SessionId::random();
         let name = id.name();
-        sessions.create(&name).await?;
+        sessions.create(&name, deadline).await?;
         Ok(Self {
             name,
             held: Versioned::default(),
@@ -56,6 +61,7 @@ impl Visitor {
     pub(super) async fn change(
         &mut self,
         sessions: &dyn Sessions,
+        deadline: Deadline,
         change: impl Fn(&mut Cart) -> Result<(), Full>,
     ) -> Result<(), Error> {
         loop {
@@ -65,22 +71,27 @@ impl Visitor {
             })?;
             let done = cart == self.held.cart
                 || sessions
-                    .replace(&self.name, self.held.version, cart.clone())
+                    .replace(&self.name, self.held.version, cart.clone(), deadline)
                     .await?;
             if done {
                 self.held.cart = cart;
                 return Ok(());
             }
             // Each time round, another request got its change in.
-            let now = sessions.find(&self.name).await?;
+            let now = sessions.find(&self.name, deadline).await?;
             self.held = now.ok_or(Error::Unavailable)?;
         }
     }
 
     /// Empties the cart, unless it was changed since the request came.
-    pub(super) async fn empty_cart(&self, sessions: &dyn Sessions) -> Result<(), Error> {
+    pub(super) async fn empty_cart(
+        &self,
+        sessions: &dyn Sessions,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
         let (read, empty) = (self.held.version, Cart::default());
-        sessions.replace(&self.name, read, empty).await?;
+        let emptied = sessions.replace(&self.name, read, empty, deadline);
+        emptied.await?;
         Ok(())
     }
 
@@ -117,7 +128,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Memory;
+    use crate::session::{Memory, tests::soon};
 
     fn headers(cookies: &[&str]) -> HeaderMap {
         cookies
@@ -133,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn the_cookie_leads_back_to_the_session_and_is_set_once() {
         let sessions = Memory::new();
-        let first = Visitor::of(&sessions, &headers(&[])).await.unwrap();
+        let first = Visitor::of(&sessions, &headers(&[]), soon()).await.unwrap();
         let name = first.name().clone();
         let response = first.answer(());
         let cookie = set_cookie(&response).unwrap();
@@ -144,7 +155,9 @@ mod tests {
         let pair = cookie.split(';').next().unwrap();
 
         for sent in [vec![pair], vec!["a=b", &format!("c=d; {pair}")]] {
-            let again = Visitor::of(&sessions, &headers(&sent)).await.unwrap();
+            let again = Visitor::of(&sessions, &headers(&sent), soon())
+                .await
+                .unwrap();
             assert_eq!(*again.name(), name);
             assert_eq!(set_cookie(&again.answer(())), None);
         }
@@ -156,7 +169,7 @@ mod tests {
         let foreign = SessionId::random();
         for value in [foreign.expose(), "nonsense".to_owned(), String::new()] {
             let sent = headers(&[&format!("{COOKIE_NAME}={value}")]);
-            let visitor = Visitor::of(&sessions, &sent).await.unwrap();
+            let visitor = Visitor::of(&sessions, &sent, soon()).await.unwrap();
             assert_ne!(*visitor.name(), foreign.name());
             assert!(set_cookie(&visitor.answer(())).is_some());
         }

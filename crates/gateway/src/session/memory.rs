@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures_util::future::ready;
+use mesh_context::Deadline;
 use tokio::time::Instant;
 
 use super::{Answer, SessionName, Sessions, TTL, Versioned};
@@ -77,7 +78,7 @@ impl State {
 }
 
 impl Sessions for Memory {
-    fn create<'a>(&'a self, name: &'a SessionName) -> Answer<'a, ()> {
+    fn create<'a>(&'a self, name: &'a SessionName, _: Deadline) -> Answer<'a, ()> {
         let now = Instant::now();
         let mut state = self.state();
         state.make_room(self.capacity, now);
@@ -90,12 +91,18 @@ impl Sessions for Memory {
         Box::pin(ready(Ok(())))
     }
 
-    fn find<'a>(&'a self, name: &'a SessionName) -> Answer<'a, Option<Versioned>> {
+    fn find<'a>(&'a self, name: &'a SessionName, _: Deadline) -> Answer<'a, Option<Versioned>> {
         let found = self.state().living(name).map(|held| held.clone());
         Box::pin(ready(Ok(found)))
     }
 
-    fn replace<'a>(&'a self, name: &'a SessionName, read: u64, cart: Cart) -> Answer<'a, bool> {
+    fn replace<'a>(
+        &'a self,
+        name: &'a SessionName,
+        read: u64,
+        cart: Cart,
+        _: Deadline,
+    ) -> Answer<'a, bool> {
         let replaced = match self.state().living(name) {
             Some(held) if held.version == read => {
                 *held = Versioned {
@@ -115,31 +122,26 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{
-        product::{Quantity, Sku},
-        session::SessionId,
+    use crate::session::{
+        SessionId,
+        tests::{only_the_version_that_was_read_is_replaced, some_cart, soon},
     };
-
-    fn some_cart() -> Cart {
-        let mut cart = Cart::default();
-        cart.set(Sku::parse("A").unwrap(), Quantity::try_from(2).unwrap())
-            .unwrap();
-        cart
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_session_lives_for_a_day() {
         let sessions = Memory::new();
         let name = SessionId::random().name();
-        assert_eq!(sessions.find(&name).await.unwrap(), None);
-        sessions.create(&name).await.unwrap();
+        assert_eq!(sessions.find(&name, soon()).await, Ok(None));
+        sessions.create(&name, soon()).await.unwrap();
         tokio::time::advance(TTL - Duration::from_millis(1)).await;
-        assert!(sessions.find(&name).await.unwrap().is_some());
+        assert!(sessions.find(&name, soon()).await.unwrap().is_some());
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(sessions.find(&name).await.unwrap(), None);
-        assert!(!sessions.replace(&name, 0, some_cart()).await.unwrap());
+        assert_eq!(sessions.find(&name, soon()).await, Ok(None));
+        let replaced = sessions.replace(&name, 0, some_cart(), soon());
+        assert_eq!(replaced.await, Ok(false));
 
-        sessions.create(&SessionId::random().name()).await.unwrap();
+        let newer = SessionId::random().name();
+        sessions.create(&newer, soon()).await.unwrap();
         assert_eq!(
             sessions.state().sessions.len(),
             1,
@@ -148,27 +150,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_version_that_was_read_is_replaced() {
-        let sessions = Memory::new();
-        let name = SessionId::random().name();
-        assert!(!sessions.replace(&name, 0, some_cart()).await.unwrap());
-        sessions.create(&name).await.unwrap();
-        let read = sessions.find(&name).await.unwrap().unwrap();
-        assert!(
-            sessions
-                .replace(&name, read.version, some_cart())
-                .await
-                .unwrap()
-        );
-        assert!(
-            !sessions
-                .replace(&name, read.version, Cart::default())
-                .await
-                .unwrap()
-        );
-        let now = sessions.find(&name).await.unwrap().unwrap();
-        assert_eq!(now.cart, some_cart());
-        assert_ne!(now.version, read.version);
+    async fn a_cart_is_kept_with_its_version() {
+        only_the_version_that_was_read_is_replaced(&Memory::new()).await;
     }
 
     #[tokio::test]
@@ -176,10 +159,10 @@ mod tests {
         let sessions = Memory::with_capacity(2);
         let names: Vec<_> = (0..3).map(|_| SessionId::random().name()).collect();
         for name in &names {
-            sessions.create(name).await.unwrap();
+            sessions.create(name, soon()).await.unwrap();
         }
-        assert_eq!(sessions.find(&names[0]).await.unwrap(), None);
-        assert!(sessions.find(&names[1]).await.unwrap().is_some());
-        assert!(sessions.find(&names[2]).await.unwrap().is_some());
+        assert_eq!(sessions.find(&names[0], soon()).await, Ok(None));
+        assert!(sessions.find(&names[1], soon()).await.unwrap().is_some());
+        assert!(sessions.find(&names[2], soon()).await.unwrap().is_some());
     }
 }
