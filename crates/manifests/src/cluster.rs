@@ -13,8 +13,21 @@ pub struct Outside {
     pub services: Vec<(&'static str, &'static str, u16)>,
     /// Namespace and name of service accounts of others.
     pub accounts: Vec<(&'static str, &'static str)>,
+    /// Where proxies send spans: providers that Istio is installed with.
+    pub providers: Vec<Provider>,
     /// Namespace, name and key of what is in secrets that are made by hand.
     pub secrets: Vec<[String; 3]>,
+}
+
+/// One of Istio's `extensionProviders` for traces.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    /// As Telemetry names it.
+    pub name: String,
+    /// Host of the collector.
+    pub service: String,
+    /// Its port.
+    pub port: u16,
 }
 
 /// A pod that somebody else brings.

@@ -29,7 +29,7 @@ mod yaml;
 pub use self::{
     access::access,
     call_graph::{CallGraph, Edge},
-    cluster::{Cluster, Outside, OutsidePod, Pod, container_port, namespace_of},
+    cluster::{Cluster, Outside, OutsidePod, Pod, Provider, container_port, namespace_of},
     destination_rule::{
         ConnectionPool, DestinationRule, HttpPool, LoadBalancer, OutlierDetection, RetryBudget,
         Subset, TcpPool, TrafficPolicy, Warmup,

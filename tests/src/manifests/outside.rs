@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mesh_manifests::{Manifests, Outside, OutsidePod};
+use mesh_manifests::{Manifests, Outside, OutsidePod, Provider};
 
 use super::sets::root;
 
@@ -32,12 +32,30 @@ pub fn outside(set: &Manifests) -> Outside {
             ("istio-ingress", "istio-ingressgateway"),
             ("istio-ingress", "istio-ingressgateway-service-account"),
         ],
+        providers: providers(),
         secrets: if by_hand {
             secrets_made_by_hand()
         } else {
             vec![]
         },
     }
+}
+
+/// What Istio is installed with.
+fn providers() -> Vec<Provider> {
+    let file = root().join("istio/install/istio-operator.yaml");
+    let installed = Manifests::file(&file).expect("it can be read");
+    let installed = installed.get("IstioOperator", "shop").expect("it is there");
+    let providers = installed.list("/spec/meshConfig/extensionProviders");
+    let read = providers.filter_map(|provider| {
+        let collector = &provider["opentelemetry"];
+        Some(Provider {
+            name: provider["name"].as_str()?.to_owned(),
+            service: collector["service"].as_str()?.to_owned(),
+            port: collector["port"].as_u64()?.try_into().ok()?,
+        })
+    });
+    read.collect()
 }
 
 /// As the comment of the overlay tells people to make them:

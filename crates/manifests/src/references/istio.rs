@@ -44,6 +44,9 @@ pub(super) fn find(cluster: &Cluster<'_>, findings: &mut Vec<Finding>) {
     for policy in cluster.manifests.of("AuthorizationPolicy") {
         authorization(cluster, policy, findings);
     }
+    for telemetry in cluster.manifests.of("Telemetry") {
+        tracing(cluster, telemetry, findings);
+    }
     for sidecar in cluster.manifests.of("Sidecar") {
         for (index, egress) in sidecar.list("/spec/egress").enumerate() {
             for host in texts(&egress["hosts"]).filter(|host| !known_egress(cluster, sidecar, host))
@@ -54,6 +57,44 @@ pub(super) fn find(cluster: &Cluster<'_>, findings: &mut Vec<Finding>) {
                     format!("there is no service {host}"),
                 ));
             }
+        }
+    }
+}
+
+/// Proxies export to a provider that is installed, whose collector is there and which they are allowed to know.
+fn tracing(cluster: &Cluster<'_>, telemetry: &Object, findings: &mut Vec<Finding>) {
+    let mut problem =
+        |text: String| findings.push(Finding::of(telemetry, "spec.tracing.providers", text));
+    let named = telemetry
+        .list("/spec/tracing")
+        .flat_map(|rule| items(&rule["providers"]));
+    for name in named.filter_map(|provider| provider["name"].as_str()) {
+        let mut providers = cluster.outside.providers.iter();
+        let Some(provider) = providers.find(|provider| provider.name == name) else {
+            problem(format!("Istio is installed without a provider {name}"));
+            continue;
+        };
+        let (host, namespace) = (&provider.service, namespace_of(telemetry));
+        let ports = cluster.service(host, namespace).unwrap_or_default();
+        if !ports.contains(&provider.port) {
+            problem(format!(
+                "there is no service {host} with the port {}",
+                provider.port
+            ));
+        }
+        let mut sidecars = cluster.manifests.of("Sidecar");
+        let own = sidecars.find(|sidecar| namespace_of(sidecar) == namespace);
+        let knows = |sidecar: &Object| {
+            let hosts = sidecar
+                .list("/spec/egress")
+                .flat_map(|egress| texts(&egress["hosts"]));
+            let names = hosts.filter_map(|known| known.split_once('/'));
+            names.into_iter().any(|(_, known)| known == host)
+        };
+        if own.is_some_and(|sidecar| !knows(sidecar)) {
+            problem(format!(
+                "no Sidecar names {host}: spans would be lost without a word"
+            ));
         }
     }
 }
