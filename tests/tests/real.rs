@@ -1,4 +1,4 @@
-//! The whole mesh on real servers: PostgreSQL, RabbitMQ and etcd, started by `mesh up --real`.
+//! The whole mesh on real servers: PostgreSQL, RabbitMQ, Redis and etcd, started by `mesh up --real`.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Longer than a broker takes to start, on a machine that does other things.
 const LIMIT: Duration = Duration::from_secs(180);
-const SERVERS: [&str; 3] = ["postgres", "rabbitmq", "etcd"];
+const SERVERS: [&str; 4] = ["postgres", "rabbitmq", "redis", "etcd"];
 
 fn real() -> MeshBuilder {
     Mesh::builder().argument("--real")
@@ -70,7 +70,7 @@ async fn orders_outlive_a_restart_of_everything_and_the_death_of_every_server() 
         ("inventory", &["postgres://"]),
         ("payments", &["postgres://"]),
         ("fulfillment", &["amqp://"]),
-        ("gateway", &["memory:"]),
+        ("gateway", &["redis://"]),
     ] {
         let told = config(&mesh, name).await;
         for scheme in schemes {
@@ -92,6 +92,12 @@ async fn orders_outlive_a_restart_of_everything_and_the_death_of_every_server() 
         again.expect_status(201).header("idempotent-replayed"),
         "true"
     );
+    let listed = shop.get("/v1/orders").await;
+    assert_eq!(
+        listed["orders"][0]["id"], placed["id"],
+        "the session is the same"
+    );
+
     for (server, before) in SERVERS.iter().zip(pids(mesh.folder())) {
         kill_process(os_pid(before), Signal::KILL).expect("the server runs");
         eventually(LIMIT, &format!("another {server}"), || async {
@@ -143,7 +149,7 @@ async fn a_server_that_is_named_already_is_not_started() {
         .start()
         .await;
     let made = |server: &str| mesh.folder().join(".mesh").join(server).exists();
-    assert_eq!(SERVERS.map(made), [true, false, false]);
+    assert_eq!(SERVERS.map(made), [true, false, false, false]);
     let told = config(&mesh, "orders").await;
     assert!(
         told.contains("postgres://") && told.contains("queue.db"),

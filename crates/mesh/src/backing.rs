@@ -41,10 +41,8 @@ fn variable(kind: Kind) -> &'static str {
 
 /// Those to start: all that the environment does not name already.
 pub(crate) fn wanted(environment: &Environment) -> Result<Vec<Kind>, Error> {
-    // The gateway does not keep its sessions in Redis yet.
     let wanted: Vec<Kind> = Kind::ALL
         .into_iter()
-        .filter(|kind| *kind != Kind::Redis)
         .filter(|kind| !environment.names(variable(*kind)))
         .collect();
     let missing: Vec<String> = wanted

@@ -45,8 +45,8 @@ Every process is an OS process of its own, on loopback. The environment reaches 
 The state is kept in .mesh in this folder: a mesh that starts again finds its orders; `mesh reset` deletes them.
 
 With --real the processes use servers that are installed here, started on free ports of loopback, with their data in
-.mesh/postgres, .mesh/rabbitmq and .mesh/etcd. One that MESH_STORE_URL, MESH_QUEUE_URL or MESH_LEASE_URL names already,
-in the environment or by --set, is not started.
+.mesh/postgres, .mesh/rabbitmq, .mesh/redis and .mesh/etcd. One that MESH_STORE_URL, MESH_QUEUE_URL, MESH_SESSION_URL
+or MESH_LEASE_URL names already, in the environment or by --set, is not started.
 
 Examples:
   cargo mesh up
@@ -63,7 +63,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_OFFSET)))]
     pub(crate) port_offset: u16,
 
-    /// Start and use PostgreSQL, RabbitMQ and etcd instead of files
+    /// Start and use PostgreSQL, RabbitMQ, Redis and etcd instead of files and memory
     #[arg(long)]
     pub(crate) real: bool,
 
