@@ -3,13 +3,14 @@
 
 mod manifests {
     pub(crate) mod calls;
+    pub(crate) mod environment;
     pub(crate) mod processes;
     pub(crate) mod queries;
 }
 
 use std::collections::BTreeSet;
 
-use manifests::{calls, processes, queries};
+use manifests::{calls, environment, processes, queries};
 use mesh_manifests::{CallGraph, Cluster, Finding, Manifests, access, routes};
 use mesh_tests::{
     Processes,
@@ -62,6 +63,17 @@ fn timeouts_and_tries_are_those_of_the_table() {
     all_found(
         mutations(include_str!("manifests/of-promises.txt")),
         calls::promises,
+    );
+}
+
+#[test]
+fn every_container_starts_with_its_environment() {
+    for set in whole() {
+        none(&environment::environment(&set));
+    }
+    all_found(
+        mutations(include_str!("manifests/of-environment.txt")),
+        environment::environment,
     );
 }
 

@@ -10,7 +10,10 @@ use serde_json::Value;
 pub(crate) const NAMES: [&str; 5] = ["fulfillment", "gateway", "inventory", "orders", "payments"];
 
 /// The containers of our processes.
-fn containers(set: &Manifests, mut each: impl FnMut(&Pod<'_>, &str, &Value, &'static str)) {
+pub(crate) fn containers(
+    set: &Manifests,
+    mut each: impl FnMut(&Pod<'_>, &str, &Value, &'static str),
+) {
     let outside = outside(set);
     let cluster = Cluster::new(set, &outside);
     for pod in cluster.pods() {
