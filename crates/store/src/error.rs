@@ -51,9 +51,11 @@ impl From<sqlx::Error> for Error {
             {
                 Self::DeadlineExceeded
             }
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => {
-                Self::Unavailable { source }
-            }
+            // Protocol: the other side hung up, or is no database; whatever was asked may have been done.
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => Self::Unavailable { source },
             sqlx::Error::Database(error) if is_away(error.code().as_deref()) => {
                 Self::Unavailable { source }
             }

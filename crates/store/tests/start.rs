@@ -191,6 +191,26 @@ async fn a_server_that_says_nothing_costs_no_more_than_the_request_has() {
     assert!(!format!("{error} {error:?} {store:?}").contains("hunter2"));
 }
 
+/// As a sidecar does while it has no server to connect to.
+#[tokio::test]
+async fn a_connection_that_is_closed_at_once_means_that_the_server_is_away() {
+    let closing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://shop@{}/shop", closing.local_addr().unwrap());
+    let store = Store::open(&testing::config(&url), "orders", migrator(1));
+    let close = async {
+        loop {
+            drop(closing.accept().await);
+        }
+    };
+    tokio::select! {
+        prepared = store.prepare() => {
+            let error = prepared.unwrap_err();
+            assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        }
+        () = close => {}
+    }
+}
+
 #[tokio::test]
 async fn statements_given_up_while_they_wait_free_their_connections_at_once() {
     let store = testing::prepared(&testing::postgres().await, "orders", migrator(2)).await;

@@ -132,16 +132,21 @@ fn http1() -> http1::Builder {
 }
 
 fn http2(protocol: Protocol) -> http2::Builder<TokioExecutor> {
+    let streams = match protocol {
+        Protocol::Http => HTTP_STREAMS,
+        Protocol::Grpc => GRPC_STREAMS,
+    };
     let mut builder = http2::Builder::new(TokioExecutor::new());
+    if protocol == Protocol::Grpc {
+        // Calls that were given up while this process was paused come all at once: that is no attack.
+        builder.max_pending_accept_reset_streams(usize::try_from(streams).ok());
+    }
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_ANSWER)
         .max_header_list_size(u32::from(HEADER_LIST))
-        .max_concurrent_streams(match protocol {
-            Protocol::Http => HTTP_STREAMS,
-            Protocol::Grpc => GRPC_STREAMS,
-        })
+        .max_concurrent_streams(streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     builder

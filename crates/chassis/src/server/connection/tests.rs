@@ -167,6 +167,23 @@ async fn an_unanswered_ping_ends_an_http_2_connection_after_fifteen_seconds() {
     }
 }
 
+/// Found by pausing payments for longer than its callers wait: when it went on it closed their connections.
+#[tokio::test(start_paused = true)]
+async fn many_calls_given_up_before_they_were_seen_do_not_end_a_grpc_connection() {
+    let mut served = Served::new(Protocol::Grpc);
+    let mut said = HELLO.to_vec();
+    for stream in (1..=99u8).step_by(2) {
+        // POST http://s/, and no more of it: CANCEL.
+        said.extend([0, 0, 6, 1, 4, 0, 0, 0, stream, 0x83, 0x86, 0x84, 0x41, 1, b's']);
+        said.extend([0, 0, 4, 3, 0, 0, 0, 0, stream, 0, 0, 0, 8]);
+    }
+    served.say(&said).await;
+    let (rest, closed) = served.rest().await;
+    assert!(!rest.contains("too_many_resets"), "{rest}");
+    // By its unanswered ping.
+    assert_eq!(closed, secs(15));
+}
+
 #[tokio::test(start_paused = true)]
 async fn half_an_http_2_header_ends_after_five_seconds_however_slowly_more_comes() {
     for protocol in [Protocol::Http, Protocol::Grpc] {
