@@ -1,0 +1,44 @@
+//! Everything fails, in a small dose, and no order is lost and none charged twice.
+//!
+//! `scripts/chaos` does the same for as long as one likes, on a release build.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+#[tokio::test]
+async fn five_thousand_orders_survive_twenty_faults() {
+    let run = Command::new(env!("CARGO_BIN_EXE_chaos"))
+        .args(["--orders", "5000", "--faults", "20", "--seed", "1"])
+        // Seen when it fails, or by whoever runs it with --nocapture.
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output();
+    let run = run.await.unwrap();
+    let table = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{table}");
+    assert!(table.contains("| I9 |"), "{table}");
+}
+
+#[tokio::test]
+async fn the_plan_follows_from_the_seed() {
+    let plan = async |seed: &str| {
+        let run = Command::new(env!("CARGO_BIN_EXE_chaos"))
+            .args(["--plan", "--seed", seed])
+            .output();
+        run.await.unwrap().stdout
+    };
+    assert_eq!(plan("7").await, plan("7").await);
+    assert_ne!(plan("7").await, plan("8").await);
+}
+
+#[tokio::test]
+async fn a_bad_command_line_is_refused() {
+    for arguments in [&["--orders", "0"][..], &["--orders", "many"], &["now"]] {
+        let run = Command::new(env!("CARGO_BIN_EXE_chaos"))
+            .args(arguments)
+            .output();
+        let run = run.await.unwrap();
+        assert_eq!(run.status.code(), Some(64), "{arguments:?}");
+    }
+}
