@@ -174,7 +174,9 @@ async fn many_calls_given_up_before_they_were_seen_do_not_end_a_grpc_connection(
     let mut said = HELLO.to_vec();
     for stream in (1..=99u8).step_by(2) {
         // POST http://s/, and no more of it: CANCEL.
-        said.extend([0, 0, 6, 1, 4, 0, 0, 0, stream, 0x83, 0x86, 0x84, 0x41, 1, b's']);
+        said.extend([
+            0, 0, 6, 1, 4, 0, 0, 0, stream, 0x83, 0x86, 0x84, 0x41, 1, b's',
+        ]);
         said.extend([0, 0, 4, 3, 0, 0, 0, 0, stream, 0, 0, 0, 8]);
     }
     served.say(&said).await;
