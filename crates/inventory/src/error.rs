@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn every_error_has_its_code_and_tells_nothing_of_the_inside() {
-        let failed = || sqlx::Error::Protocol("at 10.0.0.7".to_owned());
+        let failed = || sqlx::Error::Decode("at 10.0.0.7".into());
         let away = || sqlx::Error::Io(std::io::Error::other("at 10.0.0.7"));
         for (error, code) in [
             (Error::from(Invalid::LineCount), Code::InvalidArgument),

@@ -255,7 +255,8 @@ fn a_drill_that_is_interrupted_takes_the_fault_away() {
     let mut drill = machine.start("drill", &arguments, ":/usr/bin:/bin");
     shop.asked.recv_timeout(PATIENCE).unwrap();
     let mut kill = Command::new("kill");
-    kill.arg("-INT").arg(drill.id().to_string());
+    // As Ctrl-C is: that one is ignored by what a script starts in the background.
+    kill.arg("-TERM").arg(drill.id().to_string());
     assert!(kill.status().unwrap().success());
     assert_eq!(drill.wait().unwrap().code(), Some(130));
     assert_eq!(machine.calls(), [APPLIED, TAKEN_AWAY]);
