@@ -2,21 +2,18 @@
 //!
 //! `scripts/chaos` does the same for as long as one likes, on a release build.
 
-use std::process::Stdio;
-
 use tokio::process::Command;
 
 #[tokio::test]
 async fn five_thousand_orders_survive_twenty_faults() {
     let run = Command::new(env!("CARGO_BIN_EXE_chaos"))
         .args(["--orders", "5000", "--faults", "20", "--seed", "1"])
-        // Seen when it fails, or by whoever runs it with --nocapture.
-        .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output();
     let run = run.await.unwrap();
     let table = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success(), "{table}");
+    let progress = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{progress}{table}");
     assert!(table.contains("| I9 |"), "{table}");
 }
 
