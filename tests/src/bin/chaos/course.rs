@@ -21,13 +21,13 @@ use crate::{
     progress::Progress,
     stage::Stage,
     tally::Tally,
-    workload::{Customer, PRODUCTS, seed_stock},
+    workload::{Customer, PRODUCTS, most_before, seed_stock},
 };
 
 /// From the last customer's leaving until nothing is left to do: pauses between tries grow to a minute.
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_secs(1);
-/// To measure what the shop can do: so many customers at once, for so long; and how much of that is ordered.
+/// To measure what the shop can do: so many customers at once, for so long at most; and how much of that is ordered.
 const MEASURING: usize = 48;
 const MEASURED: Duration = Duration::from_secs(10);
 const SHARE: f64 = 0.5;
@@ -201,7 +201,7 @@ impl Course {
         progress.phase("measuring".to_owned());
         let start = Instant::now();
         let mut serving = JoinSet::new();
-        for number in self.orders.. {
+        for number in self.orders..self.orders + most_before(self.orders) {
             if serving.len() == MEASURING {
                 let told: Told = serving.join_next().await.expect("some are served")?;
                 customers.insert(told.number, told);
