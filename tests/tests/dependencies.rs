@@ -9,13 +9,22 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Depend on nothing of ours.
-const LEAVES: [&str; 4] = ["mesh-backing", "mesh-config", "mesh-context", "mesh-proto"];
+const LEAVES: [&str; 7] = [
+    "mesh-backing",
+    "mesh-config",
+    "mesh-context",
+    "mesh-figures",
+    "mesh-load",
+    "mesh-proto",
+    "mesh-traces",
+];
 /// Depend on leaves, never on each other.
-const SHELF: [&str; 5] = [
+const SHELF: [&str; 6] = [
     "mesh-chassis",
     "mesh-client",
     "mesh-manifests",
     "mesh-messaging",
+    "mesh-page",
     "mesh-store",
 ];
 /// Depend on shelf and leaves, never on each other.

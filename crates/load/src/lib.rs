@@ -1,0 +1,1 @@
+//! Requests at a fixed rate, whatever becomes of them, and how long each took.

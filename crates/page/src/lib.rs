@@ -1,0 +1,1 @@
+//! The page for people: map, traces, orders to try, things to break.
