@@ -109,7 +109,7 @@ impl Customer {
 
 /// So many customers come before the orders at most, to measure what the shop can do.
 pub(crate) fn most_before(orders: u32) -> u32 {
-    orders / 5 + 50
+    (orders / 5 + 50).min(5_000)
 }
 
 /// Pieces of each product: more than are wanted of each but the first, by those who come before too.
