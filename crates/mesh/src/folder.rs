@@ -9,7 +9,7 @@ use std::{
     process,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
@@ -140,7 +140,7 @@ fn pid_in(mut file: File) -> Option<u32> {
 }
 
 /// One process, for those who want to find it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) pid: u32,
@@ -177,6 +177,19 @@ impl MeshFile {
         let text = serde_json::to_string_pretty(entries)? + "\n";
         file.write_all(text.as_bytes())?;
         fs::rename(&draft, &self.path)
+    }
+
+    /// The list as it is now; none where nothing is published.
+    pub(crate) fn read(&self) -> io::Result<Option<Vec<Entry>>> {
+        match fs::read(&self.path) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -244,7 +257,9 @@ mod tests {
             serde_json::from_slice(&fs::read(&file.path).unwrap()).unwrap();
         let expected = serde_json::json!([{"name": "gateway", "pid": 2, "http": "127.0.0.1:8080", "admin": "127.0.0.1:9461"}]);
         assert_eq!(written, expected);
+        assert_eq!(file.read().unwrap(), Some(vec![entry(2)]));
         folder.stop_publishing().unwrap();
         assert!(!file.path.exists());
+        assert_eq!(file.read().unwrap(), None);
     }
 }

@@ -32,6 +32,7 @@ mod record;
 mod replica;
 mod reset;
 mod run;
+mod running;
 mod scale;
 mod signals;
 mod supervisor;

@@ -7,6 +7,9 @@ use std::{
 
 use crate::process::{Process, ReplicaId};
 
+/// Where the page for people is, before `--port-offset`.
+const PAGE_PORT: u16 = 9460;
+
 /// The highest port is 50053.
 pub(crate) const MAX_OFFSET: u16 = u16::MAX - 50053;
 
@@ -42,6 +45,11 @@ impl Addresses {
             admin: admin.local_addr()?,
         })
     }
+}
+
+/// Where the page for people is.
+pub(crate) fn page(offset: u16) -> SocketAddr {
+    loopback(PAGE_PORT + offset)
 }
 
 /// Those of the known addresses that something else listens on.
@@ -92,6 +100,7 @@ mod tests {
         let addresses = Addresses::known(Process::Fulfillment, 100);
         assert_eq!(addresses.listen, None, "it serves nobody");
         assert_eq!(addresses.admin, loopback(9565));
+        assert_eq!(page(100), loopback(9560));
     }
 
     #[test]
