@@ -24,10 +24,11 @@ mod recorder;
 mod relay;
 pub mod rpc;
 mod rude;
-mod scrape;
 mod shop;
 mod table;
 mod used;
+
+pub use mesh_figures::Metrics;
 
 pub use self::{
     collector::{Collector, SpanRecord},
@@ -41,7 +42,6 @@ pub use self::{
     recorder::{Received, Recorder, Reply},
     relay::Relay,
     rude::{Manner, Rude, Try},
-    scrape::Metrics,
     shop::Shop,
     table::first_column,
     used::metrics_after_some_use,

@@ -102,7 +102,7 @@ impl Mesh {
             .send()
             .await
             .expect_status(200);
-        Metrics::parse(&answer.text())
+        Metrics::parse(&answer.text()).expect("what Prometheus reads")
     }
 
     /// The process that holds it together.

@@ -113,7 +113,7 @@ impl Processes {
             .send()
             .await
             .expect_status(200);
-        Metrics::parse(&answer.text())
+        Metrics::parse(&answer.text()).expect("what Prometheus reads")
     }
 
     /// The lines a process has logged so far.

@@ -27,6 +27,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             parent: if die_with_parent {
+                wake_at_parents_end()?;
                 Some(watch_parent()?)
             } else {
                 None
@@ -75,6 +76,20 @@ async fn gone(parent: &mut Option<oneshot::Receiver<()>>) {
         None => pending().await,
     }
     *parent = None;
+}
+
+/// A process that is stopped (SIGSTOP) notices nothing: at its parent's end the system lets it go on, and then it sees that
+/// end. macOS does so unasked.
+#[cfg(target_os = "linux")]
+fn wake_at_parents_end() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(
+        rustix::process::Signal::CONT,
+    ))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wake_at_parents_end() -> io::Result<()> {
+    Ok(())
 }
 
 /// Reads standard input on a thread of its own until it ends; tokio's stdin would keep the runtime from ending.

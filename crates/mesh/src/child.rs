@@ -9,7 +9,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{ChildStdin, Command};
 
-use crate::{logs::Renderer, output::Output, terminal::Terminal};
+use crate::{logbook::Scribe, logs::Renderer, output::Output, terminal::Terminal};
 
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -26,6 +26,7 @@ impl Child {
     pub(crate) fn spawn(
         mut command: Command,
         renderer: Renderer,
+        scribe: Scribe,
         terminal: &Terminal,
     ) -> io::Result<Self> {
         let mut process = command
@@ -49,7 +50,7 @@ impl Child {
         Ok(Self {
             process,
             pid,
-            output: Output::follow(stdout, stderr, renderer, terminal),
+            output: Output::follow(stdout, stderr, renderer, scribe, terminal),
             _lifeline: lifeline,
         })
     }

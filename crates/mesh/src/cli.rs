@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Change the number of replicas of a process while the mesh runs
     Scale(ScaleArgs),
+    /// Tell how each process of the running mesh is; exit code 1 when one is not ready
+    Status(StatusArgs),
     /// Look at messages that could not be worked on, and send them on their way again
     Dead {
         #[command(subcommand)]
@@ -95,6 +97,25 @@ pub(crate) struct ScaleArgs {
     /// For example orders=2
     #[arg(value_name = "PROCESS=N", required = true)]
     pub(crate) counts: Vec<ReplicaCount>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One line for each process: what it is or waits for, requests (of fulfillment: messages) and errors a second, the time below
+which 95 of 100 were answered, requests in flight, memory, and what waits in the queue. It looks twice, a second apart.
+
+Examples:
+  cargo mesh status
+  cargo mesh status --watch
+  until cargo mesh status; do :; done")]
+pub(crate) struct StatusArgs {
+    /// One JSON object instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Every second, until Ctrl-C or the end of the mesh
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 /// Of the mesh that runs in this folder.

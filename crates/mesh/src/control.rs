@@ -45,6 +45,16 @@ pub(crate) enum Request {
     },
     /// Where is the queue? Nothing is said of the place that processes use by themselves.
     Queue,
+    /// How is each replica? A JSON list of [`Told`].
+    States,
+}
+
+/// How a replica is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) phase: Phase,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,11 +112,21 @@ async fn answer(stream: UnixStream, handle: Handle, queue: String) {
     let answer = match serde_json::from_str(&line) {
         Ok(Request::Scale { process, replicas }) => scale(&handle, process, replicas).await,
         Ok(Request::Queue) => Answer::Done(queue),
+        Ok(Request::States) => Answer::Done(states(&handle.view().borrow())),
         Err(error) => Answer::Refused(format!("not a request: {error}")),
     };
     let text = serde_json::to_string(&answer).expect("an answer is made of strings");
     // Whoever asked may have gone away.
     let _gone = stream.write_all(format!("{text}\n").as_bytes()).await;
+}
+
+fn states(view: &View) -> String {
+    let told = view.iter().map(|(id, status)| Told {
+        name: id.to_string(),
+        phase: status.phase.clone(),
+    });
+    let told: Vec<Told> = told.collect();
+    serde_json::to_string(&told).expect("a list is made of strings")
 }
 
 async fn scale(handle: &Handle, process: Process, replicas: u32) -> Answer {

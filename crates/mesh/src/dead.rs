@@ -44,7 +44,7 @@ pub(crate) async fn dead(command: DeadCommand) -> Result<(), Error> {
 }
 
 /// Where the running mesh has its queue.
-async fn settings() -> Result<BTreeMap<String, String>, Error> {
+pub(crate) async fn settings() -> Result<BTreeMap<String, String>, Error> {
     let socket = Folder::here().control_socket();
     match control::ask(&socket, &Request::Queue).await? {
         Answer::Done(url) if url.is_empty() => Ok(BTreeMap::new()),

@@ -20,8 +20,8 @@ pub(crate) async fn show(
     };
     let watch = async {
         loop {
-            let depth = line(queue.depth().await.ok());
-            terminal.status(&format!("{}{depth}", servers.in_short()));
+            let depth = in_short(queue.depth().await.ok());
+            terminal.status(&format!("{}queue: {depth}", servers.in_short()));
             sleep(INTERVAL).await;
         }
     };
@@ -31,11 +31,12 @@ pub(crate) async fn show(
     }
 }
 
-fn line(depth: Option<Depth>) -> String {
+/// None is a queue that does not answer.
+pub(crate) fn in_short(depth: Option<Depth>) -> String {
     match depth {
-        Some(Depth { ready, dead: 0 }) => format!("queue: {ready} waiting"),
-        Some(Depth { ready, dead }) => format!("queue: {ready} waiting, {dead} dead letters"),
-        None => "queue: away".to_owned(),
+        Some(Depth { ready, dead: 0 }) => format!("{ready} waiting"),
+        Some(Depth { ready, dead }) => format!("{ready} waiting, {dead} dead letters"),
+        None => "away".to_owned(),
     }
 }
 
@@ -45,9 +46,9 @@ mod tests {
 
     #[test]
     fn dead_letters_are_told_of_when_there_are_any() {
-        let told = |ready, dead| line(Some(Depth { ready, dead }));
-        assert_eq!(told(3, 0), "queue: 3 waiting");
-        assert_eq!(told(0, 2), "queue: 0 waiting, 2 dead letters");
-        assert_eq!(line(None), "queue: away");
+        let told = |ready, dead| in_short(Some(Depth { ready, dead }));
+        assert_eq!(told(3, 0), "3 waiting");
+        assert_eq!(told(0, 2), "0 waiting, 2 dead letters");
+        assert_eq!(in_short(None), "away");
     }
 }

@@ -43,6 +43,10 @@ pub(crate) enum Error {
         last_lines: Vec<String>,
     },
 
+    /// Not all of the mesh is: who is not, and why.
+    #[error("not ready: {0}")]
+    NotReady(String),
+
     #[error("{0}")]
     Refused(String),
 
@@ -68,6 +72,7 @@ impl Error {
             | Self::Missing(_)
             | Self::Backing(_)
             | Self::Start { .. }
+            | Self::NotReady(_)
             | Self::Refused(_)
             | Self::Io { .. } => 1,
         }

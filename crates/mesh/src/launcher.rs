@@ -8,6 +8,7 @@ use crate::{
     child::Child,
     cli::LogChoice,
     environment::Environment,
+    logbook::Logbook,
     logs::Renderer,
     ports::Addresses,
     process::{Process, ReplicaId},
@@ -22,6 +23,7 @@ pub(crate) struct Launcher {
     pub(crate) environment: Environment,
     pub(crate) port_offset: u16,
     pub(crate) logs: LogChoice,
+    pub(crate) logbook: Logbook,
     pub(crate) terminal: Terminal,
 }
 
@@ -40,7 +42,8 @@ impl Launcher {
             .arg("--die-with-parent")
             .envs(self.environment.of(id.process, addresses));
         let renderer = Renderer::new(id, self.terminal.palette(), self.logs);
-        Child::spawn(command, renderer, &self.terminal)
+        let scribe = self.logbook.scribe(id);
+        Child::spawn(command, renderer, scribe, &self.terminal)
     }
 
     /// The process as it will be started, except that it only reads its settings.

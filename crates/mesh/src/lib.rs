@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  mesh up ──► supervisor ──► replica ──► child: `mesh run orders`, an OS process of its own
-//!    │             ▲             │           │
-//!    │     mesh scale (socket)   └─ probe ◄──┤ /readyz
-//!    ├──► terminal ◄── output ◄──────────────┘ stdout, stderr
+//!    │             ▲             │            │
+//!    │     mesh scale (socket)   └ readiness ◄┤ /readyz
+//!    ├──► terminal ◄── output ◄───────────────┘ stdout, stderr
 //!    └──► backing: with --real, servers of our own
 //! ```
 
@@ -22,19 +22,22 @@ mod error;
 mod folder;
 mod launcher;
 mod lines;
+mod logbook;
 mod logs;
 mod output;
 mod ports;
-mod probe;
 mod process;
 mod queue;
+mod readiness;
 mod record;
 mod replica;
 mod reset;
 mod run;
 mod running;
 mod scale;
+mod scraper;
 mod signals;
+mod status;
 mod supervisor;
 mod table;
 mod terminal;
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => in_runtime(up::up(args)),
         Command::Run(args) => return run::run(&args),
         Command::Scale(args) => in_runtime(scale::scale(args)),
+        Command::Status(args) => in_runtime(status::status(args)),
         Command::Dead { command } => in_runtime(dead::dead(command)),
         Command::Reset => reset::reset(),
     };

@@ -49,7 +49,7 @@ impl Renderer {
         let text = match Record::parse(&line.bytes) {
             Some(record) if self.choice == LogChoice::Errors && !record.is_error() => return None,
             Some(record) => record.for_people(self.palette),
-            None => as_it_is(line),
+            None => as_it_is(&line.bytes, line.cut),
         };
         Some(format!("{}{text}", self.prefix))
     }
@@ -59,15 +59,15 @@ impl Renderer {
 pub(crate) fn plain(line: &Line) -> String {
     match Record::parse(&line.bytes) {
         Some(record) => record.for_people(Palette { on: false }),
-        None => as_it_is(line),
+        None => as_it_is(&line.bytes, line.cut),
     }
 }
 
-/// What is no log record is shown as it is, as far as a terminal can show it.
-fn as_it_is(line: &Line) -> String {
-    let mut text = visible(&String::from_utf8_lossy(&line.bytes)).into_owned();
-    if line.cut > 0 {
-        let _infallible = write!(text, "… ({} bytes more)", line.cut);
+/// What is no log record is shown as it is, as far as a terminal can show it; so many bytes of it were cut.
+pub(crate) fn as_it_is(bytes: &[u8], cut: usize) -> String {
+    let mut text = visible(&String::from_utf8_lossy(bytes)).into_owned();
+    if cut > 0 {
+        let _infallible = write!(text, "… ({cut} bytes more)");
     }
     text
 }

@@ -1,4 +1,4 @@
-//! Reads what a child writes: to the terminal, and its last lines kept for the day it dies.
+//! Reads what a child writes: to the terminal, to the logbook, and its last lines kept for the day it dies.
 
 use std::{
     collections::VecDeque,
@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     lines::{Line, Lines},
+    logbook::Scribe,
     logs::{self, Renderer},
     terminal::Terminal,
 };
@@ -38,10 +39,12 @@ impl Output {
         stdout: ChildStdout,
         stderr: ChildStderr,
         renderer: Renderer,
+        scribe: Scribe,
         terminal: &Terminal,
     ) -> Self {
         let reader = Reader {
             renderer: Arc::new(renderer),
+            scribe,
             terminal: terminal.clone(),
             last: Arc::default(),
         };
@@ -65,6 +68,7 @@ impl Output {
 #[derive(Clone)]
 struct Reader {
     renderer: Arc<Renderer>,
+    scribe: Scribe,
     terminal: Terminal,
     last: Arc<Mutex<VecDeque<Line>>>,
 }
@@ -73,6 +77,7 @@ impl Reader {
     async fn read(self, stream: impl AsyncRead + Unpin) {
         let mut lines = Lines::new(stream);
         while let Ok(Some(line)) = lines.next().await {
+            self.scribe.note(&line);
             if let Some(text) = self.renderer.render(&line) {
                 self.terminal.log(text);
             }

@@ -39,6 +39,15 @@ impl Record {
         self.level == "ERROR"
     }
 
+    /// As the process wrote it.
+    pub(crate) fn time(&self) -> &str {
+        &self.time
+    }
+
+    pub(crate) fn level(&self) -> &str {
+        &self.level
+    }
+
     /// Everything but the process's name.
     pub(crate) fn for_people(&self, palette: Palette) -> String {
         let ink = match self.level.as_str() {
@@ -47,14 +56,22 @@ impl Record {
             "INFO" => Ink::Good,
             _ => Ink::Faint,
         };
-        let mut text = format!(
+        format!(
             "{} {} {}",
             palette.paint(Ink::Faint, &visible(time_of_day(&self.time))),
             palette.paint(ink, &format!("{:<5}", visible(&self.level))),
-            visible(&self.message)
-        );
+            self.text(palette, &[])
+        )
+    }
+
+    /// Message and fields, but for some.
+    pub(crate) fn text(&self, palette: Palette, left_out: &[&str]) -> String {
+        let mut text = visible(&self.message).into_owned();
         let place = |key: &str| IDS.iter().position(|id| *id == key).map_or(0, |at| at + 1);
-        let mut fields: Vec<_> = self.fields.iter().collect();
+        let fields = self.fields.iter();
+        let mut fields: Vec<_> = fields
+            .filter(|(key, _)| !left_out.contains(&key.as_str()))
+            .collect();
         fields.sort_by_key(|(key, _)| place(key));
         for (key, value) in fields {
             let key = palette.paint(Ink::Faint, &format!("{}=", visible(key)));

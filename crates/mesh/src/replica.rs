@@ -2,18 +2,20 @@
 //!
 //! ```text
 //!            ┌────────────── pause ◄─────────────┐
-//!            ▼                                   │ died
+//!            ▼                                   │ died, or was killed
 //!  ──────► start ──► answers /readyz ──► ready ──┤
-//!                                                │ asked to stop
-//!                       end ◄── SIGKILL ◄── SIGTERM
+//!            ▲                                   │ asked to stop, or to start again
+//!            └────────┬─ SIGKILL ◄── SIGTERM ◄───┘
+//!                     └► end
 //! ```
 
-use std::{convert::Infallible, future::pending, net::SocketAddr, time::Duration};
+use std::time::Duration;
 
+use mesh_figures::Admin;
 use rustix::process::Signal;
 use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, sleep, timeout},
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
@@ -21,12 +23,12 @@ use crate::{
     child::{Child, Exit},
     launcher::Launcher,
     ports::Addresses,
-    probe::{Probe, Readiness},
     process::ReplicaId,
+    readiness::Watch,
 };
 
-/// A process is ready within tens of milliseconds; asking costs next to nothing.
-const PROBE_EVERY: Duration = Duration::from_millis(20);
+/// How long [`Act::Pause`] lasts.
+pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 
 /// What the supervisor wants of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,21 @@ pub(crate) enum Wish {
     Kill,
 }
 
+/// What people do to a running process, to see what follows.
+#[cfg_attr(not(test), expect(dead_code, reason = "the page asks for it"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// At once; it is started again as after any death.
+    Kill,
+    /// It is stopped by the system for [`PAUSE`] and does not know.
+    Pause,
+    /// It finishes what is in flight and is started again.
+    Restart,
+}
+
+/// An act, and who wants to hear what was done, or why it was not.
+pub(crate) type Asked = (Act, oneshot::Sender<Result<String, String>>);
+
 /// What the supervisor is told.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
@@ -44,9 +61,12 @@ pub(crate) enum Change {
         pid: u32,
         addresses: Addresses,
     },
-    /// It answers, and is not ready yet: what it waits for.
+    /// It is not ready, or no longer: what it waits for.
     Waiting(Vec<String>),
     Ready,
+    Paused,
+    /// It was asked to stop, and another is started then.
+    Restarting,
     Died(Death),
     /// It did not stop in time and is killed.
     Overdue,
@@ -67,8 +87,9 @@ pub(crate) struct Death {
 pub(crate) struct Replica {
     pub(crate) id: ReplicaId,
     pub(crate) launcher: Launcher,
-    pub(crate) probe: Probe,
+    pub(crate) admin: Admin,
     pub(crate) wish: watch::Receiver<Wish>,
+    pub(crate) acts: mpsc::Receiver<Asked>,
     pub(crate) changes: mpsc::Sender<(ReplicaId, Change)>,
 }
 
@@ -78,6 +99,16 @@ struct Life {
     reason: String,
     ready_for: Option<Duration>,
     last_lines: Vec<String>,
+    /// It was to end and to be started again.
+    is_restart: bool,
+}
+
+/// Why a life comes to its end.
+enum End {
+    ByItself(Exit),
+    /// The supervisor wishes it.
+    Wish,
+    Restart,
 }
 
 impl Replica {
@@ -88,6 +119,9 @@ impl Replica {
             let life = self.live().await;
             if *self.wish.borrow() != Wish::Run {
                 return (self.id, life.exit);
+            }
+            if life.is_restart {
+                continue;
             }
             let pause = backoff.pause(life.ready_for);
             self.tell(Change::Died(Death {
@@ -115,64 +149,92 @@ impl Replica {
                     reason: format!("cannot be started: {error}"),
                     ready_for: None,
                     last_lines: Vec::new(),
+                    is_restart: false,
                 };
             }
         };
         let pid = child.pid();
         self.tell(Change::Started { pid, addresses }).await;
 
-        let mut ready_at = None;
-        let mut wish = self.wish.clone();
-        let ended = tokio::select! {
-            exit = child.wait() => Some(exit),
-            () = asked(&mut wish, |wish| wish != Wish::Run) => None,
-            never = self.watch_readiness(addresses.admin, &mut ready_at) => match never {},
-        };
-        let exit = match ended {
-            Some(exit) => exit,
-            None => self.stop(&mut child).await,
+        let mut watch = Watch::new(self.admin.clone(), addresses.admin);
+        let end = self.until_end(&mut child, &mut watch).await;
+        let is_restart = matches!(end, End::Restart);
+        let exit = match end {
+            End::ByItself(exit) => exit,
+            End::Wish | End::Restart => self.stop(&mut child).await,
         };
         Life {
             exit: Some(exit),
             reason: exit.to_string(),
-            ready_for: ready_at.map(|at: Instant| at.elapsed()),
+            ready_for: watch.ready_at().map(|at| at.elapsed()),
             last_lines: child.last_lines().await,
+            is_restart,
         }
     }
 
-    fn start(&self) -> std::io::Result<(Child, Addresses)> {
+    fn start(&mut self) -> std::io::Result<(Child, Addresses)> {
+        // What was asked of the process before this one: whoever asked hears that it is gone.
+        while self.acts.try_recv().is_ok() {}
         let addresses = self.launcher.addresses(self.id)?;
         let child = self.launcher.launch(self.id, &addresses)?;
         Ok((child, addresses))
     }
 
-    /// Tells what the process waits for until it is ready, and notes when that was.
-    async fn watch_readiness(
-        &self,
-        admin: SocketAddr,
-        ready_at: &mut Option<Instant>,
-    ) -> Infallible {
-        let mut told = Vec::new();
+    /// Tells how the process is and does to it what is asked, until it ends or shall end.
+    async fn until_end(&mut self, child: &mut Child, watch: &mut Watch) -> End {
+        let mut wish = self.wish.clone();
+        let mut paused_until: Option<Instant> = None;
         loop {
-            match self.probe.readiness(admin).await {
-                Readiness::Ready => break,
-                Readiness::Waiting(reasons) if reasons != told => {
-                    told.clone_from(&reasons);
-                    self.tell(Change::Waiting(reasons)).await;
+            let resume = paused_until.unwrap_or_else(Instant::now);
+            tokio::select! {
+                exit = child.wait() => return End::ByItself(exit),
+                () = asked(&mut wish, |wish| wish != Wish::Run) => return End::Wish,
+                Some((act, answer)) = self.acts.recv() => {
+                    let done = self.obey(act, child, &mut paused_until).await;
+                    // Whoever asked may have gone away.
+                    let _ = answer.send(Ok(done));
+                    if act == Act::Restart {
+                        return End::Restart;
+                    }
                 }
-                Readiness::Waiting(_) | Readiness::Silent => {}
+                change = watch.change(), if paused_until.is_none() => self.tell(change).await,
+                () = sleep_until(resume), if paused_until.is_some() => {
+                    child.signal(Signal::CONT);
+                    paused_until = None;
+                    let change = watch.begin_again();
+                    self.tell(change).await;
+                }
             }
-            sleep(PROBE_EVERY).await;
         }
-        *ready_at = Some(Instant::now());
-        self.tell(Change::Ready).await;
-        pending().await
+    }
+
+    /// Says what was done.
+    async fn obey(&self, act: Act, child: &Child, paused_until: &mut Option<Instant>) -> String {
+        let name = format!("{} (process {})", self.id, child.pid());
+        match act {
+            Act::Kill => {
+                child.signal(Signal::KILL);
+                format!("{name} was killed")
+            }
+            Act::Pause => {
+                child.signal(Signal::STOP);
+                *paused_until = Some(Instant::now() + PAUSE);
+                self.tell(Change::Paused).await;
+                format!("{name} is paused for {} s", PAUSE.as_secs())
+            }
+            Act::Restart => {
+                self.tell(Change::Restarting).await;
+                format!("{name} finishes what it has in hand and is started again")
+            }
+        }
     }
 
     async fn stop(&mut self, child: &mut Child) -> Exit {
-        if *self.wish.borrow() == Wish::Stop {
+        let mut wish = self.wish.clone();
+        if *wish.borrow() != Wish::Kill {
             child.signal(Signal::TERM);
-            let mut wish = self.wish.clone();
+            // One that is paused hears it only when it goes on.
+            child.signal(Signal::CONT);
             tokio::select! {
                 exit = child.wait() => return exit,
                 () = sleep(self.launcher.grace()) => self.tell(Change::Overdue).await,

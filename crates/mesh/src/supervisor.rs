@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use mesh_figures::Admin;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinError, JoinSet},
@@ -17,16 +18,19 @@ use crate::{
     folder::{Entry, MeshFile},
     launcher::Launcher,
     logs,
-    probe::Probe,
     process::{Process, ReplicaId},
-    replica::{Change, Replica, Wish},
+    replica::{Act, Asked, Change, Replica, Wish},
     terminal::{Ink, Terminal},
-    view::{Status, View, seconds},
+    view::{Phase, Status, View, seconds},
 };
 
-#[derive(Clone, Copy, Debug)]
+/// Acts that may wait for a replica; people are slower.
+const ACTS: usize = 4;
+
+#[derive(Debug)]
 enum Command {
     Scale { process: Process, replicas: u32 },
+    Act { id: ReplicaId, asked: Asked },
     Publish,
     KillAll,
 }
@@ -42,6 +46,16 @@ impl Handle {
     /// Wants so many replicas of the process from now on; none stops them all.
     pub(crate) async fn scale(&self, process: Process, replicas: u32) {
         self.send(Command::Scale { process, replicas }).await;
+    }
+
+    /// Does that to a process; what was done, or why it was not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the page asks for it"))]
+    pub(crate) async fn act(&self, id: ReplicaId, act: Act) -> Result<String, String> {
+        let (answer, answered) = oneshot::channel();
+        let asked = (act, answer);
+        self.send(Command::Act { id, asked }).await;
+        let gone = |_| Err(format!("{id} has ended by itself"));
+        answered.await.unwrap_or_else(gone)
     }
 
     /// Writes the list to `mesh.json`, now and at every change.
@@ -74,6 +88,13 @@ impl Handle {
     }
 }
 
+/// What holds a replica's task.
+#[derive(Debug)]
+struct Reins {
+    wish: watch::Sender<Wish>,
+    acts: mpsc::Sender<Asked>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     launcher: Launcher,
@@ -81,9 +102,9 @@ pub(crate) struct Supervisor {
     file: MeshFile,
     published: Option<Vec<Entry>>,
     wanted: BTreeMap<Process, u32>,
-    wishes: BTreeMap<ReplicaId, watch::Sender<Wish>>,
+    reins: BTreeMap<ReplicaId, Reins>,
     replicas: JoinSet<(ReplicaId, Option<Exit>)>,
-    probe: Probe,
+    admin: Admin,
     commands: mpsc::Receiver<(Command, oneshot::Sender<()>)>,
     changes: mpsc::Receiver<(ReplicaId, Change)>,
     /// Given to every replica.
@@ -102,9 +123,9 @@ impl Supervisor {
             file,
             published: None,
             wanted: BTreeMap::new(),
-            wishes: BTreeMap::new(),
+            reins: BTreeMap::new(),
             replicas: JoinSet::new(),
-            probe: Probe::new(),
+            admin: Admin::new(),
             commands,
             changes,
             change_sender,
@@ -146,11 +167,12 @@ impl Supervisor {
                 self.wanted.insert(process, replicas);
                 self.reconcile();
             }
+            Command::Act { id, asked } => self.act(id, asked),
             Command::Publish => self.published = Some(self.published.take().unwrap_or_default()),
             Command::KillAll => {
                 self.wanted.clear();
-                for wish in self.wishes.values() {
-                    wish.send_replace(Wish::Kill);
+                for reins in self.reins.values() {
+                    reins.wish.send_replace(Wish::Kill);
                 }
                 self.view.send_modify(|view| {
                     view.values_mut().for_each(Status::stop);
@@ -169,12 +191,12 @@ impl Supervisor {
                     process: *process,
                     number,
                 };
-                if !self.wishes.contains_key(&id) {
+                if !self.reins.contains_key(&id) {
                     self.start(id);
                 }
             }
         }
-        for (id, wish) in &self.wishes {
+        for (id, Reins { wish, .. }) in &self.reins {
             let count = wanted.get(&id.process).copied().unwrap_or_default();
             if id.number > count && *wish.borrow() == Wish::Run {
                 wish.send_replace(Wish::Stop);
@@ -187,18 +209,45 @@ impl Supervisor {
 
     fn start(&mut self, id: ReplicaId) {
         let (wish, wished) = watch::channel(Wish::Run);
-        self.wishes.insert(id, wish);
+        let (act_sender, acts) = mpsc::channel(ACTS);
+        let reins = Reins {
+            wish,
+            acts: act_sender,
+        };
+        self.reins.insert(id, reins);
         let replica = Replica {
             id,
             launcher: self.launcher.clone(),
-            probe: self.probe.clone(),
+            admin: self.admin.clone(),
             wish: wished,
+            acts,
             changes: self.change_sender.clone(),
         };
         self.replicas.spawn(replica.keep());
         self.view.send_modify(|view| {
             view.insert(id, Status::new());
         });
+    }
+
+    /// Hands it to the replica, unless there is no process to do it to.
+    fn act(&self, id: ReplicaId, asked: Asked) {
+        let view = self.view.borrow();
+        let (Some(status), Some(reins)) = (view.get(&id), self.reins.get(&id)) else {
+            return refuse(asked, format!("{id} is not running"));
+        };
+        match &status.phase {
+            phase @ (Phase::Down | Phase::Restarting | Phase::Stopping) => {
+                refuse(asked, format!("{id} {phase}"));
+            }
+            phase @ Phase::Paused if asked.0 == Act::Pause => {
+                refuse(asked, format!("{id} {phase}"))
+            }
+            Phase::Starting | Phase::Waiting(_) | Phase::Ready | Phase::Paused => {
+                if let Err(full) = reins.acts.try_send(asked) {
+                    refuse(full.into_inner(), format!("{id} is busy"));
+                }
+            }
+        }
     }
 
     fn note(&mut self, id: ReplicaId, change: Change) {
@@ -220,7 +269,7 @@ impl Supervisor {
         }
         let (id, exit) =
             ended.expect("a replica's task neither panics nor is aborted while we run");
-        self.wishes.remove(&id);
+        self.reins.remove(&id);
         let mut took = Duration::ZERO;
         self.view.send_modify(|view| {
             if let Some(status) = view.remove(&id) {
@@ -266,5 +315,10 @@ impl Supervisor {
     }
 }
 
+fn refuse((_, answer): Asked, why: String) {
+    // Whoever asked may have gone away.
+    let _ = answer.send(Err(why));
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

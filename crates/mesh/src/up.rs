@@ -19,6 +19,7 @@ use crate::{
     error::Error,
     folder::Folder,
     launcher::Launcher,
+    logbook::{self, Logbook},
     ports,
     process::{Process, ReplicaId},
     signals::Signals,
@@ -145,6 +146,7 @@ fn launcher(args: &UpArgs) -> Result<Launcher, Error> {
         environment: Environment::new(&Env, &args.set, args.port_offset)?,
         port_offset: args.port_offset,
         logs: args.logs,
+        logbook: Logbook::new(logbook::LIMIT),
         terminal: Terminal::stdout(&Env)
             .map_err(|source| Error::io("start the output thread", source))?,
     })

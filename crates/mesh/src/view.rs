@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     folder::Entry,
     ports::Addresses,
     process::{Process, Protocol, ReplicaId},
-    replica::{Change, Death},
+    replica::{Change, Death, PAUSE},
     terminal::Ink,
 };
 
@@ -25,18 +26,23 @@ pub(crate) struct Status {
     /// Why it is of no use to wait: it ended by itself before it was ever ready.
     pub(crate) failure: Option<Death>,
     was_ready: bool,
-    /// When the phase began that its duration is told of: starting or stopping.
+    /// When the phase began that its duration is told of: until it is ready, or has stopped.
     since: Instant,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", content = "waiting_for", rename_all = "lowercase")]
 pub(crate) enum Phase {
     Starting,
-    /// Not ready yet: what it waits for.
+    /// Not ready yet, or no longer: what it waits for.
     Waiting(Vec<String>),
     Ready,
+    /// Stopped by the system, and does not know.
+    Paused,
     /// Dead until the pause is over.
     Down,
+    /// Stopping, to be started again.
+    Restarting,
     Stopping,
 }
 
@@ -52,13 +58,25 @@ pub(crate) fn are_ready(view: &View, process: Process, replicas: u32) -> bool {
     found == replicas
 }
 
+impl Phase {
+    /// Whether it is of use to ask the process something.
+    pub(crate) fn answers(&self) -> bool {
+        match self {
+            Self::Starting | Self::Waiting(_) | Self::Ready => true,
+            Self::Paused | Self::Down | Self::Restarting | Self::Stopping => false,
+        }
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Starting => f.write_str("is starting"),
             Self::Waiting(reasons) => write!(f, "waits for {}", reasons.join(" and ")),
             Self::Ready => f.write_str("is ready"),
+            Self::Paused => f.write_str("is paused"),
             Self::Down => f.write_str("is down"),
+            Self::Restarting => f.write_str("is restarting"),
             Self::Stopping => f.write_str("is stopping"),
         }
     }
@@ -113,15 +131,22 @@ impl Status {
         match change {
             Change::Started { pid, addresses } => {
                 self.process = Some((pid, addresses));
-                if self.phase == Phase::Down {
-                    self.enter(Phase::Starting);
-                }
-                None
+                self.started()
             }
             // What a replica told just before it heard that it shall stop changes nothing any more.
-            Change::Waiting(_) | Change::Ready if self.phase == Phase::Stopping => None,
-            Change::Waiting(reasons) => {
-                self.phase = Phase::Waiting(reasons);
+            Change::Waiting(_) | Change::Ready | Change::Paused | Change::Restarting
+                if self.phase == Phase::Stopping =>
+            {
+                None
+            }
+            Change::Waiting(reasons) => self.waits(reasons),
+            Change::Paused => {
+                self.enter(Phase::Paused);
+                let text = format!("is paused for {} s", PAUSE.as_secs());
+                Some((Ink::Warning, text))
+            }
+            Change::Restarting => {
+                self.enter(Phase::Restarting);
                 None
             }
             Change::Ready => {
@@ -145,6 +170,37 @@ impl Status {
                 Some((Ink::Bad, text))
             }
             Change::Overdue => Some((Ink::Bad, "did not stop in time: killed".to_owned())),
+        }
+    }
+
+    fn started(&mut self) -> Option<(Ink, String)> {
+        let took = seconds(self.in_phase());
+        let text = match self.phase {
+            Phase::Down => None,
+            Phase::Restarting => Some(format!("stopped in {took}, starts again")),
+            // It was started, or wanted no more before it was.
+            _ => return None,
+        };
+        self.enter(Phase::Starting);
+        text.map(|text| (Ink::Faint, text))
+    }
+
+    fn waits(&mut self, reasons: Vec<String>) -> Option<(Ink, String)> {
+        let phase = Phase::Waiting(reasons);
+        match self.phase {
+            Phase::Ready => {
+                let text = format!("is not ready any more: {phase}");
+                self.enter(phase);
+                Some((Ink::Warning, text))
+            }
+            Phase::Paused => {
+                self.enter(phase);
+                None
+            }
+            _ => {
+                self.phase = phase;
+                None
+            }
         }
     }
 }

@@ -1,10 +1,16 @@
 //! The supervisor with shell scripts as its children and a stand-in for their admin listener.
 
+mod acts;
+
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
-    net::{SocketAddr, TcpListener},
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -16,31 +22,36 @@ use crate::{
     child::Exit,
     cli::{Assignment, LogChoice},
     environment::Environment,
+    logbook::{self, Logbook},
     ports::Addresses,
     terminal::tests::Screen,
     view::are_ready,
 };
 
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// Lives until it is told to end, which it obeys.
-const OBEDIENT: &str = "echo hello; exec sleep 600";
+pub(crate) const OBEDIENT: &str = "echo hello; exec sleep 600";
 
-struct Fixture {
-    handle: Handle,
+pub(crate) struct Fixture {
+    pub(crate) handle: Handle,
     screen: Screen,
     terminal: Terminal,
     folder: tempfile::TempDir,
+    /// What those who were said to be ready answer.
+    pub(crate) admins: BTreeMap<Process, Arc<StandIn>>,
     _supervisor: JoinSet<()>,
 }
 
 impl Fixture {
     /// Every child runs `script`. Those in `ready` find somebody on their admin port who says that they are.
-    fn new(script: &str, ready: &[Process]) -> Self {
+    pub(crate) fn new(script: &str, ready: &[Process]) -> Self {
         let port_offset = free_offset();
-        for process in ready {
-            always_ready(Addresses::known(*process, port_offset).admin);
-        }
+        let admins = ready.iter().map(|process| {
+            let address = Addresses::known(*process, port_offset).admin;
+            (*process, StandIn::start(address))
+        });
+        let admins = admins.collect();
         let screen = Screen::default();
         let terminal = screen.terminal(false);
         let at_once = Assignment {
@@ -53,6 +64,7 @@ impl Fixture {
             environment: Environment::new(&BTreeMap::new(), &[at_once], port_offset).unwrap(),
             port_offset,
             logs: LogChoice::All,
+            logbook: Logbook::new(logbook::LIMIT),
             terminal: terminal.clone(),
         };
         let folder = tempfile::tempdir().unwrap();
@@ -64,17 +76,25 @@ impl Fixture {
             screen,
             terminal,
             folder,
+            admins,
             _supervisor: tasks,
         }
     }
 
-    async fn until(&self, such: impl Fn(&View) -> bool) {
+    pub(crate) async fn until(&self, such: impl Fn(&View) -> bool) {
         let awaited = timeout(LIMIT, self.handle.until(such)).await;
         assert!(awaited.is_ok(), "{:#?}", *self.handle.view().borrow());
     }
 
     fn pid(&self, id: ReplicaId) -> u32 {
         pid(&self.handle.view().borrow(), id).unwrap()
+    }
+
+    /// From now on the process's admin listener answers so.
+    fn answer(&self, process: Process, status: u16) {
+        self.admins[&process]
+            .status
+            .store(status, Ordering::Relaxed);
     }
 
     async fn screen(&self) -> String {
@@ -111,15 +131,62 @@ fn free_offset() -> u16 {
         .unwrap()
 }
 
-/// Answers each connection with 200, as long as the test's process lives.
-fn always_ready(admin: SocketAddr) {
-    let listener = TcpListener::bind(admin).unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            let _gone = stream.and_then(|mut stream| stream.write_all(answer));
-        }
-    });
+/// Stands for a process's admin listener, as long as the test's own process lives.
+#[derive(Debug)]
+pub(crate) struct StandIn {
+    /// What it answers to every request; [`SILENCE`]: nothing, ever.
+    status: AtomicU16,
+    probes: AtomicU64,
+    scrapes: AtomicU64,
+}
+
+const SILENCE: u16 = 0;
+
+impl StandIn {
+    /// Says 200 until told otherwise.
+    fn start(address: SocketAddr) -> Arc<Self> {
+        let listener = TcpListener::bind(address).unwrap();
+        let admin = Arc::new(Self {
+            status: AtomicU16::new(200),
+            probes: AtomicU64::new(0),
+            scrapes: AtomicU64::new(0),
+        });
+        let told = Arc::clone(&admin);
+        thread::spawn(move || {
+            let mut unanswered = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                match admin.status.load(Ordering::Relaxed) {
+                    SILENCE => unanswered.push(stream),
+                    status => admin.answer(&mut stream, status),
+                }
+            }
+        });
+        told
+    }
+
+    fn answer(&self, stream: &mut TcpStream, status: u16) {
+        let lines = BufReader::new(&mut *stream).lines();
+        let head = lines.map_while(Result::ok);
+        let head: Vec<String> = head.take_while(|line| !line.is_empty()).collect();
+        let is_scrape = head.first().is_some_and(|line| line.contains("/metrics"));
+        let counter = if is_scrape {
+            &self.scrapes
+        } else {
+            &self.probes
+        };
+        let count = counter.fetch_add(1, Ordering::Relaxed);
+        let body = if is_scrape {
+            format!("http_requests_total {count}\n")
+        } else {
+            r#"{"status":"not ready","waiting_for":["shutdown"]}"#.to_owned()
+        };
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status} Any\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        let _gone = stream.write_all(answer.as_bytes());
+    }
 }
 
 #[tokio::test]

@@ -26,7 +26,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Every port of `mesh up`.
-const PORTS: [u16; 9] = [8080, 9461, 9462, 9463, 9464, 9465, 50051, 50052, 50053];
+const PORTS: [u16; 10] = [
+    8080, 9460, 9461, 9462, 9463, 9464, 9465, 50051, 50052, 50053,
+];
 
 /// They move all ports out of the range from which systems take ports for outgoing connections.
 const OFFSETS: std::ops::Range<u16> = 11_000..15_400;
@@ -189,6 +191,8 @@ pub(crate) async fn order(gateway: SocketAddr, sku: &str, key: &str) -> Option<A
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
+    #[expect(dead_code, reason = "tests of the page read it")]
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -218,11 +222,12 @@ pub(crate) async fn http(
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;
-        let (head, _) = answer.split_once("\r\n\r\n")?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
         Some(Answer {
             status,
             head: head.to_owned(),
+            body: body.to_owned(),
         })
     };
     timeout(LIMIT, exchange).await.unwrap()

@@ -7,4 +7,5 @@ mod dead;
 mod harness;
 mod refusals;
 mod scale;
+mod status;
 mod up;
