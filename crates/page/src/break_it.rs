@@ -63,10 +63,10 @@ pub(crate) fn controls<M: Mesh>(app: &App<M>, picture: &Picture) -> Markup {
             .flat_map(|process| &process.replicas)
     };
     html! {
-        section aria-labelledby="break-title" {
+        section {
             h2 id="break-title" { "Replicas" }
             div class="scroll" role="region" aria-labelledby="break-title" tabindex="0" {
-                table class="list" {
+                table class="list controls" {
                     thead {
                         tr {
                             th scope="col" { "Replica" }
@@ -117,7 +117,7 @@ fn workers<M>(app: &App<M>, picture: &Picture) -> Markup {
         .process(WORKERS)
         .map_or(0, |workers| workers.replicas.len());
     html! {
-        section aria-labelledby="workers-title" {
+        section {
             h2 id="workers-title" { "Fulfillment workers" }
             form method="post" action="/break/scale" class="numbers" {
                 (form::token(app))
@@ -136,7 +136,7 @@ fn workers<M>(app: &App<M>, picture: &Picture) -> Markup {
 fn deeds<M>(app: &App<M>) -> Markup {
     let deeds = app.deeds.newest();
     html! {
-        section aria-labelledby="deeds-title" {
+        section {
             h2 id="deeds-title" { "What was done" }
             @if deeds.is_empty() {
                 p class="faint" { "Nothing yet." }

@@ -249,9 +249,9 @@ fn figures(process: &Process) -> Markup {
     );
     html! {
         (pair(18, 76, "rate", &rate, ""))
-        (pair(122, 76, "p95", &p95, ""))
+        (pair(112, 76, "p95", &p95, ""))
         (pair(18, 98, "errors", &errors, if has_errors { "bad" } else { "" }))
-        (pair(122, 98, "in flight", &in_flight, ""))
+        (pair(112, 98, "in flight", &in_flight, ""))
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn show<M: Mesh>(State(app): State<Arc<App<M>>>) -> Html<String
     let main = html! {
         h1 { "Map" }
         div id="map" { (map(&picture)) }
-        section aria-labelledby="try-title" {
+        section {
             h2 id="try-title" { "Place an order" }
             (try_it::buttons(&app))
         }
@@ -42,16 +42,16 @@ pub(crate) fn map(picture: &Picture) -> Markup {
 /// The same in words and numbers.
 pub(crate) fn tables(picture: &Picture) -> Markup {
     html! {
-        section aria-labelledby="processes-title" {
+        section {
             h2 id="processes-title" { "Processes" }
             (processes(picture))
         }
         div class="beside" {
-            section aria-labelledby="calls-title" {
+            section {
                 h2 id="calls-title" { "Calls" }
                 (calls(picture))
             }
-            section aria-labelledby="queue-title" {
+            section {
                 h2 id="queue-title" { "Queue" }
                 (queue(picture))
             }

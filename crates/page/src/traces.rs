@@ -63,7 +63,7 @@ fn form(asked: &Asked) -> Markup {
 
 fn refused(problems: &[String]) -> Markup {
     html! {
-        ul class="problems" role="alert" { @for problem in problems { li { (problem) } } }
+        div class="problems" role="alert" { @for problem in problems { p { (problem) } } }
     }
 }
 

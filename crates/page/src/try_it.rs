@@ -64,7 +64,7 @@ fn tried<M>(app: &App<M>) -> Markup {
     let tries = app.tries.newest();
     html! {
         @if !tries.is_empty() {
-            section aria-labelledby="tried-title" {
+            section {
                 h2 id="tried-title" { "Tried" }
                 div class="scroll" role="region" aria-labelledby="tried-title" tabindex="0" {
                     table class="list" {
@@ -146,7 +146,7 @@ pub(crate) async fn answer<M: Mesh>(
             Ok(placed) => (answered(placed)),
             Err(error) => p class="lead bad" role="alert" { "The gateway was not reached: " (error) }
         }
-        section aria-labelledby="again-title" {
+        section {
             h2 id="again-title" { "Place another" }
             (buttons(&app))
         }
@@ -170,7 +170,7 @@ fn answered(placed: &Placed) -> Markup {
         } @else {
             p { "The answer names no trace." }
         }
-        section aria-labelledby="answer-title" {
+        section {
             h2 id="answer-title" { "Answer" }
             pre class="scroll" role="region" aria-labelledby="answer-title" tabindex="0" { (figure::cut(&pretty, 64 << 10)) }
         }

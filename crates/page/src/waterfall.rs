@@ -113,7 +113,7 @@ impl<'a> Waterfall<'a> {
         }
         let mut ids = HashSet::new();
         html! {
-            section aria-labelledby="waterfall-title" {
+            section {
                 div class="between" {
                     h2 id="waterfall-title" { "Waterfall" }
                     (self.switch())
