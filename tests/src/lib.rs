@@ -35,7 +35,7 @@ pub use self::{
     eventually::{eventually, patiently},
     grpc::{Called, call},
     http::{Answer, Http, Request},
-    mesh::{Member, Mesh, MeshBuilder},
+    mesh::{Member, Mesh, MeshBuilder, Output},
     ports::Ports,
     process::{Exit, Process},
     processes::{Processes, ProcessesBuilder},

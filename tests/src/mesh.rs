@@ -1,18 +1,21 @@
 //! The whole mesh as people start it: `mesh up` in a folder of its own, on ports of its own.
 
-use std::{fs, net::SocketAddr, ops::Range, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, ops::Range, path::Path, process::Stdio, time::Duration};
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{process::Command, time::timeout};
 
 use crate::{
     Http, Metrics, Ports, eventually,
-    process::{Process, Program, kill},
+    process::{Process, Program, built, kill},
 };
 
 /// From start to ready: much longer than it takes, even on a machine that does other things.
 const START_LIMIT: Duration = Duration::from_secs(180);
+/// Longer than any command takes that is not `mesh up`.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// Every port of `mesh up` without an offset.
 const PORTS: [u16; 10] = [
     8080, 9460, 9461, 9462, 9463, 9464, 9465, 50_051, 50_052, 50_053,
@@ -34,6 +37,17 @@ pub struct MeshBuilder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     folder: Option<TempDir>,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to stdout.
+    pub text: String,
+    /// What it wrote to stderr.
+    pub errors: String,
 }
 
 /// One line of `.mesh/mesh.json`.
@@ -137,6 +151,46 @@ impl Mesh {
             }
         })
         .await;
+    }
+
+    /// A client of its page for people.
+    ///
+    /// # Panics
+    ///
+    /// When there is no gateway.
+    #[must_use]
+    pub fn page(&self) -> Http {
+        let gateway = self
+            .member("gateway")
+            .http
+            .expect("the gateway serves HTTP");
+        let page = SocketAddr::new(gateway.ip(), gateway.port() - 8080 + 9460);
+        Http::new(page)
+    }
+
+    /// Runs another command (`mesh trace …`) in its folder until that ends.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start or does not end.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(built("tested-mesh"));
+        command
+            .args(arguments)
+            .current_dir(self.folder())
+            .env_clear()
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let ended = timeout(COMMAND_LIMIT, command.output()).await;
+        let output = ended
+            .unwrap_or_else(|_| panic!("mesh {arguments:?} does not end within {COMMAND_LIMIT:?}"))
+            .expect("it starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it writes text");
+        Output {
+            code: output.status.code(),
+            text: text(output.stdout),
+            errors: text(output.stderr),
+        }
     }
 
     /// Kills one of its processes (SIGKILL).

@@ -232,7 +232,7 @@ pub(crate) fn kill(pid: u32, signal: Signal) {
 }
 
 /// A binary of this package: cargo builds it beside the folder of the tests. An absolute path stays as it is.
-fn built(binary: &str) -> PathBuf {
+pub(crate) fn built(binary: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     let folder = test
         .ancestors()

@@ -17,13 +17,25 @@ use crate::{
     view::{View, seconds},
 };
 
-/// Table and hints, for a mesh that took so long to start.
-pub(crate) fn mesh(view: &View, servers: &Watch, took: Duration, palette: Palette) -> String {
+/// What else is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// How long the mesh took to start.
+    pub(crate) took: Duration,
+    /// Whether its traces are kept here.
+    pub(crate) has_traces: bool,
+}
+
+/// Ends the line that places an order.
+const SEE_IT: &str = " && cargo mesh trace last";
+
+/// Table and hints.
+pub(crate) fn mesh(view: &View, servers: &Watch, told: Told, palette: Palette) -> String {
     let entries: Vec<Entry> = view
         .iter()
         .filter_map(|(id, status)| status.entry(*id))
         .collect();
-    let mut text = format!("\nThe mesh is ready after {}.\n\n", seconds(took));
+    let mut text = format!("\nThe mesh is ready after {}.\n\n", seconds(told.took));
     text.push_str(&table(&processes(&entries), palette));
     let servers = backing(servers);
     if servers.len() > 1 {
@@ -41,7 +53,7 @@ pub(crate) fn mesh(view: &View, servers: &Watch, took: Duration, palette: Palett
         },
     )) = gateway
     {
-        text.push_str(&hints(listen, admin, palette));
+        text.push_str(&hints(listen, admin, told.has_traces, palette));
     }
     text.push_str("\nMore replicas: cargo mesh scale orders=2    Stop: Ctrl-C\n");
     text
@@ -79,21 +91,23 @@ fn row(entry: &Entry) -> [String; 4] {
     ]
 }
 
-fn hints(gateway: SocketAddr, admin: SocketAddr, palette: Palette) -> String {
-    let order = palette.paint(Ink::Strong, &order_line(gateway, unused_key()));
+fn hints(gateway: SocketAddr, admin: SocketAddr, has_traces: bool, palette: Palette) -> String {
+    let order = palette.paint(Ink::Strong, &order_line(gateway, unused_key(), has_traces));
+    let see = if has_traces { " and see its trace" } else { "" };
     format!(
-        "\nPlace an order (the same line again gives the same answer, and charges nothing):\n\n  {order}\n\n\
+        "\nPlace an order{see} (the same line again gives the same answer, and charges nothing):\n\n  {order}\n\n\
          Other payment tokens: tok_declined, tok_slow, tok_silent\n\n\
          Products: http://{gateway}/v1/products    API: http://{gateway}/docs    Admin: http://{admin}/"
     )
 }
 
 /// One line for the shell.
-fn order_line(gateway: SocketAddr, key: u128) -> String {
+fn order_line(gateway: SocketAddr, key: u128, has_traces: bool) -> String {
+    let see = if has_traces { SEE_IT } else { "" };
     let body =
         format!(r#"{{"items":[{{"sku":"{EXAMPLE_SKU}","quantity":1}}],"payment_token":"tok_ok"}}"#);
     format!(
-        "curl -i http://{gateway}/v1/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: try-{key}' -d '{body}'"
+        "curl -i -w '\\n' http://{gateway}/v1/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: try-{key}' -d '{body}'{see}"
     )
 }
 
@@ -135,10 +149,11 @@ mod tests {
 
     #[test]
     fn the_order_can_be_pasted_into_a_shell() {
-        let line = order_line(SocketAddr::from(([127, 0, 0, 1], 8080)), 5);
+        let line = |has_traces| order_line(SocketAddr::from(([127, 0, 0, 1], 8080)), 5, has_traces);
+        assert_eq!(line(true), line(false) + " && cargo mesh trace last");
         assert_eq!(
-            line,
-            r#"curl -i http://127.0.0.1:8080/v1/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: try-5' -d '{"items":[{"sku":"apron","quantity":1}],"payment_token":"tok_ok"}'"#
+            line(false),
+            r#"curl -i -w '\n' http://127.0.0.1:8080/v1/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: try-5' -d '{"items":[{"sku":"apron","quantity":1}],"payment_token":"tok_ok"}'"#
         );
     }
 }

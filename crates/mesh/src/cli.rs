@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mesh_traces::TraceId;
 
 use crate::{ports::MAX_OFFSET, process::Process};
 
@@ -37,6 +38,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DeadCommand,
     },
+    /// Show what happened to a request: each step, how long it took, how much time was left
+    Trace(TraceArgs),
     /// Delete what the mesh of this folder has stored (.mesh), without a question
     Reset,
 }
@@ -55,7 +58,7 @@ Examples:
   cargo mesh up --port-offset 100 --logs errors
   cargo mesh up --real
   cargo mesh up --set RUST_LOG=debug --set MESH_SEED_STOCK=5
-  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 cargo mesh up")]
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 cargo mesh up --keep-traces")]
 pub(crate) struct UpArgs {
     /// Which log lines of the processes to show
     #[arg(long, value_enum, default_value_t = LogChoice::All)]
@@ -68,6 +71,10 @@ pub(crate) struct UpArgs {
     /// Start and use PostgreSQL, RabbitMQ, Redis and etcd instead of files and memory
     #[arg(long)]
     pub(crate) real: bool,
+
+    /// Keep the newest traces here too when OTEL_EXPORTER_OTLP_ENDPOINT names a collector: both get all spans
+    #[arg(long)]
+    pub(crate) keep_traces: bool,
 
     /// Give every process this variable; it beats the environment (may be repeated)
     #[arg(long, value_name = "KEY=VALUE")]
@@ -116,6 +123,45 @@ pub(crate) struct StatusArgs {
     /// Every second, until Ctrl-C or the end of the mesh
     #[arg(long)]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A request's id is in its answer: x-trace-id. The newest traces are kept as long as the mesh of this folder runs.
+
+Examples:
+  cargo mesh trace
+  cargo mesh trace 4bf92f3577b34da6a3ce929d0e0e4736
+  cargo mesh trace last --json | jq '.spans[] | {process, name, remaining}'    (times are nanoseconds)")]
+pub(crate) struct TraceArgs {
+    /// Its id, or the last one
+    #[arg(value_name = "last|ID", default_value = "last")]
+    pub(crate) which: Which,
+
+    /// As JSON, times in nanoseconds
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One of the traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    Last,
+    Id(TraceId),
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "last" => Ok(Self::Last),
+            id => match id.parse() {
+                Ok(id) => Ok(Self::Id(id)),
+                Err(error) => Err(format!("{error}; or \"last\"")),
+            },
+        }
+    }
 }
 
 /// Of the mesh that runs in this folder.
@@ -222,6 +268,15 @@ mod tests {
         assert_eq!(assignment.value, "postgres://h/d?a=b");
         assert!("RUST_LOG".parse::<Assignment>().is_err());
         assert!("=debug".parse::<Assignment>().is_err());
+    }
+
+    #[test]
+    fn a_trace_is_the_last_or_has_an_id() {
+        assert_eq!("last".parse(), Ok(Which::Last));
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(id.parse(), Ok(Which::Id(id.parse().unwrap())));
+        let refused = "first".parse::<Which>().unwrap_err();
+        assert!(refused.contains("32 hex digits"), "{refused}");
     }
 
     #[test]

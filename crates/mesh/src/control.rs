@@ -47,6 +47,8 @@ pub(crate) enum Request {
     Queue,
     /// How is each replica? A JSON list of [`Told`].
     States,
+    /// Why are there no traces? Nothing is said where there is no reason.
+    Traces,
 }
 
 /// How a replica is.
@@ -55,6 +57,15 @@ pub(crate) struct Told {
     pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) phase: Phase,
+}
+
+/// What does not change while the mesh runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// The answer to [`Request::Queue`].
+    pub(crate) queue: String,
+    /// The answer to [`Request::Traces`].
+    pub(crate) traces: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,13 +96,13 @@ impl Control {
         bind().map_err(|source| Error::io(format!("listen on {}", path.display()), source))
     }
 
-    pub(crate) async fn serve(self, handle: Handle, queue: String) {
+    pub(crate) async fn serve(self, handle: Handle, facts: Facts) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(answer(stream, handle.clone(), queue.clone()));
+                        connections.spawn(answer(stream, handle.clone(), facts.clone()));
                     }
                     // Out of descriptors, most likely: that does not pass sooner by trying faster.
                     Err(_) => sleep(Duration::from_millis(100)).await,
@@ -102,7 +113,7 @@ impl Control {
     }
 }
 
-async fn answer(stream: UnixStream, handle: Handle, queue: String) {
+async fn answer(stream: UnixStream, handle: Handle, facts: Facts) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     let mut limited = (&mut stream).take(LONGEST_LINE);
@@ -111,7 +122,8 @@ async fn answer(stream: UnixStream, handle: Handle, queue: String) {
     };
     let answer = match serde_json::from_str(&line) {
         Ok(Request::Scale { process, replicas }) => scale(&handle, process, replicas).await,
-        Ok(Request::Queue) => Answer::Done(queue),
+        Ok(Request::Queue) => Answer::Done(facts.queue),
+        Ok(Request::Traces) => Answer::Done(facts.traces),
         Ok(Request::States) => Answer::Done(states(&handle.view().borrow())),
         Err(error) => Answer::Refused(format!("not a request: {error}")),
     };

@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use mesh_config::{Source, parse_duration};
 
-use crate::{cli::Assignment, error::Error, ports::Addresses, process::Process};
+use crate::{
+    cli::Assignment,
+    error::Error,
+    ports::Addresses,
+    process::{Process, ReplicaId},
+};
 
 const LISTEN: &str = "MESH_LISTEN_ADDR";
 const ADMIN: &str = "MESH_ADMIN_ADDR";
@@ -14,6 +19,9 @@ pub(crate) const SESSION: &str = "MESH_SESSION_URL";
 pub(crate) const LEASE: &str = "MESH_LEASE_URL";
 const DRAIN_DELAY: &str = "MESH_DRAIN_DELAY";
 const DRAIN_TIMEOUT: &str = "MESH_DRAIN_TIMEOUT";
+const EXPORT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
 /// Nobody needs time to notice here that a process is going away, and people wait for the prompt.
 const DRAIN_DEFAULTS: [(&str, &str); 2] = [(DRAIN_DELAY, "0s"), (DRAIN_TIMEOUT, "6s")];
@@ -29,7 +37,21 @@ pub(crate) struct Environment {
     own: BTreeMap<(Process, &'static str), String>,
     /// Where the backing services are, as far as it is said.
     backing: BTreeMap<&'static str, String>,
+    /// What the user said about spans: where they go, which are made, what they are marked with.
+    export: Export,
+    sampler: Option<String>,
+    resource: Option<String>,
     grace: Duration,
+}
+
+/// Where the user wants spans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Export {
+    /// Not said: wherever they can be looked at.
+    Open,
+    /// Nowhere: `--set` with nothing behind the equals sign.
+    Nowhere,
+    To(String),
 }
 
 impl Environment {
@@ -64,12 +86,37 @@ impl Environment {
             .into_iter()
             .filter_map(|name| Some((name, value(name)?)))
             .collect();
+        // An empty value is none, as OpenTelemetry has it; whoever says `--set NAME=` wants no endpoint.
+        let export = match value(EXPORT).filter(|endpoint| !endpoint.is_empty()) {
+            Some(endpoint) => Export::To(endpoint),
+            None if shared.contains_key(EXPORT) => Export::Nowhere,
+            None => Export::Open,
+        };
+        let (sampler, resource) = (value(SAMPLER), value(RESOURCE));
         Ok(Self {
             shared,
             own: BTreeMap::new(),
             backing,
+            export,
+            sampler,
+            resource,
             grace,
         })
+    }
+
+    /// Where the user wants spans.
+    pub(crate) fn export(&self) -> &Export {
+        &self.export
+    }
+
+    /// The user's choice of requests that are traced.
+    pub(crate) fn sampler(&self) -> Option<&str> {
+        self.sampler.as_deref()
+    }
+
+    /// Has every process export its spans there.
+    pub(crate) fn export_to(&mut self, endpoint: String) {
+        self.shared.insert(EXPORT.to_owned(), endpoint);
     }
 
     /// Whether it is said where that backing service is.
@@ -89,15 +136,21 @@ impl Environment {
     }
 
     /// The variables of one replica.
-    pub(crate) fn of(&self, process: Process, addresses: &Addresses) -> BTreeMap<String, String> {
+    pub(crate) fn of(&self, id: ReplicaId, addresses: &Addresses) -> BTreeMap<String, String> {
         let mut variables = self.shared.clone();
-        let own = self.own.iter().filter(|((of, _), _)| *of == process);
+        let own = self.own.iter().filter(|((of, _), _)| *of == id.process);
         variables.extend(own.map(|((_, name), value)| ((*name).to_owned(), value.clone())));
         if let Some(listen) = addresses.listen {
             variables.insert(LISTEN.to_owned(), listen.to_string());
         }
         variables.insert(ADMIN.to_owned(), addresses.admin.to_string());
-        variables.insert("OTEL_SERVICE_NAME".to_owned(), process.name().to_owned());
+        let name = id.process.name().to_owned();
+        variables.insert("OTEL_SERVICE_NAME".to_owned(), name);
+        // The last of two with one name counts.
+        let given = self.resource.iter().filter(|given| !given.is_empty());
+        let given = given.map(|given| format!("{given},"));
+        let resource = format!("{}service.instance.id={id}", given.collect::<String>());
+        variables.insert(RESOURCE.to_owned(), resource);
         variables
     }
 
@@ -168,7 +221,10 @@ mod tests {
     }
 
     fn orders(environment: &Environment) -> BTreeMap<String, String> {
-        environment.of(Process::Orders, &Addresses::known(Process::Orders, 100))
+        environment.of(
+            ReplicaId::first(Process::Orders),
+            &Addresses::known(Process::Orders, 100),
+        )
     }
 
     #[test]
@@ -182,6 +238,7 @@ mod tests {
             ("MESH_LISTEN_ADDR", "127.0.0.1:50151"),
             ("MESH_ORDERS_URL", "http://127.0.0.1:50151"),
             ("MESH_PAYMENTS_URL", "http://127.0.0.1:50153"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=orders"),
             ("OTEL_SERVICE_NAME", "orders"),
         ]);
         assert_eq!(orders(&environment), expected);
@@ -211,6 +268,42 @@ mod tests {
         let set = set(&[("OTEL_SERVICE_NAME", "all")]);
         let environment = Environment::new(&source(&[]), &set, 0).unwrap();
         assert_eq!(orders(&environment)["OTEL_SERVICE_NAME"], "orders");
+    }
+
+    #[test]
+    fn every_replica_is_told_apart_in_its_spans_beside_what_the_user_says_of_it() {
+        let inherited = source(&[("OTEL_RESOURCE_ATTRIBUTES", "team=shop")]);
+        let environment = Environment::new(&inherited, &[], 0).unwrap();
+        let second = ReplicaId {
+            process: Process::Orders,
+            number: 2,
+        };
+        let variables = environment.of(second, &Addresses::known(Process::Orders, 0));
+        assert_eq!(
+            variables["OTEL_RESOURCE_ATTRIBUTES"],
+            "team=shop,service.instance.id=orders-2"
+        );
+        assert_eq!(variables["OTEL_SERVICE_NAME"], "orders");
+    }
+
+    #[test]
+    fn the_users_endpoint_is_known_and_stands_unless_another_is_given() {
+        let to = |endpoint: &str| Export::To(endpoint.to_owned());
+        let inherited = source(&[(EXPORT, "http://a:1")]);
+        for (inherited, set, expected) in [
+            (&inherited, &[][..], to("http://a:1")),
+            (&inherited, &[(EXPORT, "http://b:2")], to("http://b:2")),
+            (&inherited, &[(EXPORT, "")], Export::Nowhere),
+            (&source(&[(EXPORT, "")]), &[], Export::Open),
+            (&source(&[]), &[], Export::Open),
+        ] {
+            let mut environment = Environment::new(inherited, &self::set(set), 0).unwrap();
+            assert_eq!(*environment.export(), expected);
+            let given = orders(&environment).get(EXPORT).cloned();
+            assert_eq!(given, set.first().map(|(_, value)| (*value).to_owned()));
+            environment.export_to("http://c:3".to_owned());
+            assert_eq!(orders(&environment)[EXPORT], "http://c:3");
+        }
     }
 
     #[test]
@@ -250,7 +343,7 @@ mod tests {
         let gateway = Addresses::known(Process::Gateway, 0);
         assert!(
             !environment
-                .of(Process::Gateway, &gateway)
+                .of(ReplicaId::first(Process::Gateway), &gateway)
                 .contains_key(STORE)
         );
     }

@@ -40,7 +40,7 @@ impl Launcher {
         let mut command = self.command(id.process);
         command
             .arg("--die-with-parent")
-            .envs(self.environment.of(id.process, addresses));
+            .envs(self.environment.of(id, addresses));
         let renderer = Renderer::new(id, self.terminal.palette(), self.logs);
         let scribe = self.logbook.scribe(id);
         Child::spawn(command, renderer, scribe, &self.terminal)
@@ -52,7 +52,7 @@ impl Launcher {
         let mut command = self.command(process);
         command
             .arg("--check-config")
-            .envs(self.environment.of(process, &addresses));
+            .envs(self.environment.of(ReplicaId::first(process), &addresses));
         command
     }
 

@@ -11,6 +11,7 @@
 mod announce;
 mod backing;
 mod backoff;
+mod cells;
 mod check;
 mod child;
 mod cli;
@@ -25,6 +26,7 @@ mod lines;
 mod logbook;
 mod logs;
 mod output;
+mod paper;
 mod ports;
 mod process;
 mod queue;
@@ -37,12 +39,15 @@ mod running;
 mod scale;
 mod scraper;
 mod signals;
+mod spans;
 mod status;
 mod supervisor;
 mod table;
 mod terminal;
+mod trace;
 mod up;
 mod view;
+mod waterfall;
 
 use std::process::ExitCode;
 
@@ -61,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Scale(args) => in_runtime(scale::scale(args)),
         Command::Status(args) => in_runtime(status::status(args)),
         Command::Dead { command } => in_runtime(dead::dead(command)),
+        Command::Trace(args) => in_runtime(trace::trace(args)),
         Command::Reset => reset::reset(),
     };
     match outcome {

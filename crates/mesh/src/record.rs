@@ -140,9 +140,14 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(breaks)
 }
 
+/// Control characters, and those that turn the direction of writing or cannot be seen.
+pub(crate) fn steers(c: char) -> bool {
+    c.is_control() && c != '\t'
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// Log lines hold strangers' text: what would steer the terminal is written out instead.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| c.is_control() && c != '\t';
     if !text.contains(steers) {
         return Cow::Borrowed(text);
     }

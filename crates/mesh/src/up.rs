@@ -9,11 +9,11 @@ use tokio::{
 };
 
 use crate::{
-    announce,
+    announce::{self, Told},
     backing::{self, Servers, Watch},
     check,
     cli::{ReplicaCount, UpArgs},
-    control::Control,
+    control::{Control, Facts},
     depth,
     environment::Environment,
     error::Error,
@@ -23,6 +23,7 @@ use crate::{
     ports,
     process::{Process, ReplicaId},
     signals::Signals,
+    spans::Spans,
     supervisor::{Handle, Supervisor},
     terminal::Terminal,
     view::{Phase, View, seconds},
@@ -51,6 +52,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Error> {
     let folder = Folder::here();
     let _lock = folder.lock()?;
     let mut launcher = launcher(&args)?;
+    let spans = Spans::new(&mut launcher.environment, args.keep_traces)?;
     let counts = counts(&args.replicas);
     let terminal = launcher.terminal.clone();
     let prepared = async {
@@ -66,7 +68,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Error> {
     let outcome = match prepared {
         Ok(servers) => {
             servers.describe_to(&mut launcher.environment);
-            mesh(launcher, &folder, &counts, servers, &mut signals).await
+            mesh(launcher, &folder, &counts, (servers, spans), &mut signals).await
         }
         Err(error) => Err(error),
     };
@@ -99,12 +101,12 @@ async fn servers(
     Ok(servers)
 }
 
-/// The processes, from their start to their end and that of the servers they use.
+/// The processes, from their start to their end and that of what they use.
 async fn mesh(
     launcher: Launcher,
     folder: &Folder,
     counts: &Counts,
-    servers: Servers,
+    (servers, spans): (Servers, Spans),
     signals: &mut Signals,
 ) -> Result<(), Error> {
     let (terminal, queue) = (launcher.terminal.clone(), launcher.environment.queue());
@@ -112,12 +114,17 @@ async fn mesh(
     let (supervisor, handle) = Supervisor::new(launcher, folder.mesh_file());
     let mut tasks = JoinSet::new();
     tasks.spawn(supervisor.run());
-    let url = queue.values().next().cloned().unwrap_or_default();
-    let control = tasks.spawn(control.serve(handle.clone(), url));
+    let facts = Facts {
+        queue: queue.values().next().cloned().unwrap_or_default(),
+        traces: spans.reason(),
+    };
+    let control = tasks.spawn(control.serve(handle.clone(), facts));
+    let (has_traces, collector) = (spans.are_kept(), spans.collector());
+    tasks.spawn(spans.serve(terminal.clone()));
 
     let watch = servers.watch();
     let run = async {
-        serve(&handle, counts, &watch, &terminal).await?;
+        serve(&handle, counts, (&watch, has_traces), &terminal).await?;
         match depth::show(&queue, &watch, &terminal).await {}
     };
     let outcome = tokio::select! {
@@ -127,8 +134,14 @@ async fn mesh(
     control.abort();
     let in_order = stop(&handle, signals, &terminal).await;
     if in_order {
+        let rest = async {
+            if let Some(collector) = collector {
+                collector.flush().await;
+            }
+            servers.stop().await;
+        };
         tokio::select! {
-            () = servers.stop() => {}
+            () = rest => {}
             // They die with us.
             () = signals.next() => {}
         }
@@ -187,7 +200,7 @@ async fn checks(launcher: &Launcher, counts: &Counts) -> Result<(), Error> {
 async fn serve(
     handle: &Handle,
     counts: &Counts,
-    servers: &Watch,
+    (servers, has_traces): (&Watch, bool),
     terminal: &Terminal,
 ) -> Result<(), Error> {
     let begun = Instant::now();
@@ -209,8 +222,11 @@ async fn serve(
     terminal.status("");
     handle.publish().await;
     let view = handle.view().borrow().clone();
-    let (took, palette) = (begun.elapsed(), terminal.palette());
-    terminal.say(announce::mesh(&view, servers, took, palette));
+    let told = Told {
+        took: begun.elapsed(),
+        has_traces,
+    };
+    terminal.say(announce::mesh(&view, servers, told, terminal.palette()));
     Ok(())
 }
 
