@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use http::Method;
+use mesh_context::budget;
 use mesh_tests::{Processes, Shop, first_column, metrics_after_some_use, rpc};
 
 const PROCESSES: [&str; 5] = ["fulfillment", "gateway", "inventory", "orders", "payments"];
@@ -154,6 +155,18 @@ async fn every_metric_is_in_the_readme_and_the_reverse() {
         .filter(|name| !real.contains(*name))
         .collect();
     assert!(invented.is_empty(), "only in the README: {invented:?}");
+}
+
+#[test]
+fn what_spans_say_of_their_deadline_is_in_the_readme_and_the_reverse() {
+    let names = [
+        budget::REMAINING,
+        budget::CAP,
+        budget::EXCEEDED,
+        budget::NOT_STARTED,
+    ];
+    let real = names.map(str::to_owned).into();
+    same(&documented("## Spans"), &real);
 }
 
 /// The least there is (design of the metrics): name, labels.

@@ -79,8 +79,39 @@ async fn an_order_is_one_trace_across_all_processes() {
             has_rpc_attributes(span, name, kind);
         }
     }
+    budgets_shrink(&found);
     for name in PROCESSES {
         is_logged(&processes, name, &trace_id, &spans);
+    }
+}
+
+/// Every hop has less time than the one before it, and a call no more than its cap.
+fn budgets_shrink(found: &[&SpanRecord]) {
+    let number = |span: &SpanRecord, name: &str| -> Option<u64> {
+        let text = span.attributes.get(name)?;
+        Some(text.parse().expect("a whole number"))
+    };
+    let remaining = |span: &SpanRecord| {
+        number(span, "mesh.deadline.remaining_ms").unwrap_or_else(|| panic!("none in {span:#?}"))
+    };
+    let caps: Vec<_> = found
+        .iter()
+        .filter_map(|span| number(span, "mesh.deadline.cap_ms"))
+        .collect();
+    assert_eq!(caps, [4600, 650, 3400], "of the calls, in their order");
+    for (span, (_, kind, _, parent)) in found.iter().zip(EXPECTED) {
+        let own = remaining(span);
+        let most = match (parent, kind) {
+            (None, _) => 5000,
+            // What is told is told in microseconds, and both sides round down.
+            (Some(parent), "Server") => remaining(found[parent]),
+            (Some(parent), _) => {
+                let cap = number(span, "mesh.deadline.cap_ms").expect("a call has one");
+                cap.min(remaining(found[parent]) - 20)
+            }
+        };
+        assert!(own <= most, "{own} ms of {most} ms: {span:#?}");
+        assert!(own > 0, "{span:#?}");
     }
 }
 

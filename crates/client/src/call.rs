@@ -19,7 +19,7 @@ use crate::{
     body::CallBody,
     call_graph::Call,
     downstream::Shared,
-    record::Record,
+    record::{self, Record},
     refusal::{not_started, timeout, transport},
 };
 
@@ -58,20 +58,37 @@ impl<S> Calls<S> {
                 "{}: {left:?} left, {:?} needed",
                 shared.peer.name, call.floor
             );
-            return Err(not_started(Code::DeadlineExceeded, message));
+            let status = not_started(Code::DeadlineExceeded, message);
+            return Err(self.refused(index, deadline, status, "deadline"));
         }
         let Some(place) = shared.bulkhead.enter(call) else {
             shared.metrics.not_started_bulkhead.inc();
             let message = format!("{}: too many calls in flight", shared.peer.name);
-            return Err(not_started(Code::ResourceExhausted, message));
+            let status = not_started(Code::ResourceExhausted, message);
+            return Err(self.refused(index, deadline, status, "bulkhead"));
         };
         let span = self.context.child_span();
         self.context.write_headers(request.headers_mut(), span);
-        Ok((
-            request,
+        let record = Record::start(shared, index, &self.context, span, deadline, place);
+        Ok((request, deadline, record))
+    }
+
+    fn refused(
+        &self,
+        index: usize,
+        deadline: Deadline,
+        status: Status,
+        reason: &'static str,
+    ) -> Status {
+        record::refused(
+            &self.shared,
+            index,
+            &self.context,
             deadline,
-            Record::start(shared, index, &self.context, span, place),
-        ))
+            &status,
+            reason,
+        );
+        status
     }
 
     fn declared(&self, path: &str) -> Result<(usize, &'static Call), Status> {
@@ -181,7 +198,7 @@ where
                 Poll::Ready(match outcome {
                     Ok(response) => Ok(CallBody::wrap(response, *deadline, record, peer)),
                     Err(status) => {
-                        record.end(status.code(), status.message());
+                        record.fail(&status);
                         Err(status)
                     }
                 })

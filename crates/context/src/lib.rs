@@ -80,3 +80,18 @@ pub mod header {
     /// How long the caller waits: up to 8 digits and a unit (gRPC over HTTP/2).
     pub const GRPC_TIMEOUT: &str = "grpc-timeout";
 }
+
+/// What spans say of their deadline: names that no semantic convention has.
+pub mod budget {
+    /// Attribute of server, client and consumer spans: so many milliseconds the work had when it began. Of a client span
+    /// it is what the peer is told.
+    pub const REMAINING: &str = "mesh.deadline.remaining_ms";
+    /// Attribute of client spans: the most that this call gets, however much its caller has left, in milliseconds.
+    pub const CAP: &str = "mesh.deadline.cap_ms";
+    /// Event: the time was up, and the work was cut.
+    pub const EXCEEDED: &str = "mesh.deadline.exceeded";
+    /// Event: the peer has not seen this call.
+    pub const NOT_STARTED: &str = "mesh.call.not_started";
+    /// Attribute of that event: `deadline`, `bulkhead` or `connection`.
+    pub const REASON: &str = "reason";
+}

@@ -1,6 +1,10 @@
 //! A finished span and where it goes. Built for sampled requests only.
 
-use std::{borrow::Cow, fmt, time::SystemTime};
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use crate::{SpanId, TraceId};
 
@@ -74,6 +78,26 @@ pub enum SpanKind {
 pub trait SpanSink: fmt::Debug + Send + Sync {
     /// Takes one span; never blocks. A span that finds no room is dropped and counted.
     fn submit(&self, span: Span);
+}
+
+impl Event {
+    /// It happens now.
+    #[must_use]
+    pub fn now(name: &'static str) -> Self {
+        Self {
+            name,
+            time: SystemTime::now(),
+            attributes: Vec::new(),
+        }
+    }
+}
+
+impl Value {
+    /// Whole milliseconds.
+    #[must_use]
+    pub fn millis(time: Duration) -> Self {
+        Self::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+    }
 }
 
 impl From<&'static str> for Value {

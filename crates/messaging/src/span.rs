@@ -1,8 +1,11 @@
 //! The spans of a message: one where it is published, one where it is worked on.
 
-use std::{borrow::Cow, time::SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
-use mesh_context::{RequestContext, Span, SpanKind, Value};
+use mesh_context::{RequestContext, Span, SpanKind, Value, budget};
 
 use crate::topology::{EXCHANGE, QUEUE, ROUTING_KEY};
 
@@ -22,6 +25,7 @@ mod attribute {
 pub(crate) struct OpenSpan {
     context: RequestContext,
     start: SystemTime,
+    remaining: Duration,
     system: &'static str,
     message_id: String,
 }
@@ -35,6 +39,7 @@ impl OpenSpan {
         context.recorder().map(|_| Self {
             context: context.clone(),
             start: SystemTime::now(),
+            remaining: context.deadline().remaining(),
             system,
             message_id: message_id.to_owned(),
         })
@@ -68,7 +73,8 @@ impl OpenSpan {
             .into_iter()
             .collect();
         let attempt = (attribute::ATTEMPT, Value::from(i64::from(attempt)));
-        span.attributes.push(attempt);
+        let remaining = (budget::REMAINING, Value::millis(self.remaining));
+        span.attributes.extend([attempt, remaining]);
         self.submit(span, error);
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{Request, Version};
-use mesh_context::{RequestContext, Span, SpanKind, SpanSink, Value};
+use mesh_context::{Event, RequestContext, Span, SpanKind, SpanSink, Value, budget};
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -20,6 +20,7 @@ use super::{
     admission::Permit,
     code,
     request::{Protocol, Shared},
+    rescue::Refusal,
     routes::{Endpoint, Verb},
 };
 use crate::telemetry::names;
@@ -69,8 +70,10 @@ pub(crate) struct Record {
 struct Draft {
     sink: Arc<dyn SpanSink>,
     start: SystemTime,
+    remaining: Duration,
     path: String,
     version: &'static str,
+    events: Vec<Event>,
 }
 
 /// Which request a record is of.
@@ -116,8 +119,10 @@ impl Record {
             Box::new(Draft {
                 sink: Arc::clone(sink),
                 start: SystemTime::now(),
+                remaining: context.deadline().remaining(),
                 path: path.to_owned(),
                 version: protocol_version(version),
+                events: Vec::new(),
             })
         });
         Self {
@@ -157,9 +162,17 @@ impl Record {
         self.permit = Some(permit);
     }
 
-    /// It was turned away because the process is full.
-    pub(crate) fn shed(&self) {
-        self.shared.metrics.shed.inc();
+    /// It gets our answer instead of the handler's, or instead of the rest of it.
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::Full => self.shared.metrics.shed.inc(),
+            Refusal::OutOfTime => {
+                if let Some(draft) = &mut self.span {
+                    draft.events.push(Event::now(budget::EXCEEDED));
+                }
+            }
+            Refusal::Panicked | Refusal::Host => {}
+        }
     }
 
     /// The answer's head.
@@ -218,6 +231,7 @@ impl Record {
         attributes.push((names::URL_SCHEME, "http".into()));
         attributes.push((names::NETWORK_PROTOCOL_VERSION, draft.version.into()));
         attributes.push((names::HTTP_RESPONSE_STATUS_CODE, i64::from(status).into()));
+        attributes.push((budget::REMAINING, Value::millis(draft.remaining)));
         if let Some(code) = code {
             attributes.push((
                 names::RPC_GRPC_STATUS_CODE,
@@ -238,7 +252,7 @@ impl Record {
             start: draft.start,
             end: draft.start + duration,
             attributes,
-            events: Vec::new(),
+            events: draft.events,
             links: Vec::new(),
             error,
         }

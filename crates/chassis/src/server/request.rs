@@ -92,7 +92,7 @@ impl<S> Stack<S> {
     }
 
     /// Step 1.
-    fn open<B>(&self, request: &Request<B>) -> (Record, Class) {
+    pub(super) fn open<B>(&self, request: &Request<B>) -> (Record, Class) {
         let started = Instant::now();
         let shared = &self.shared;
         let endpoint = shared.routes.find(request.uri().path());
@@ -263,10 +263,8 @@ fn finished<RB: Body>(response: Response<RB>, record: Record) -> Response<Respon
 }
 
 /// Our own answer in its place.
-fn refused<RB: Body>(refusal: Refusal, record: Record) -> Response<ResponseBody<RB>> {
-    if refusal == Refusal::Full {
-        record.shed();
-    }
+fn refused<RB: Body>(refusal: Refusal, mut record: Record) -> Response<ResponseBody<RB>> {
+    record.refuse(refusal);
     let (parts, text) = refusal
         .answer(record.protocol(), record.context())
         .into_parts();

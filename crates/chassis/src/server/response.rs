@@ -79,9 +79,8 @@ where
             Ok(next) => next,
             Err(refusal) => {
                 this.body.set(None);
-                this.record
-                    .as_ref()
-                    .and_then(|record| broken_off(refusal, record))
+                let record = this.record.as_mut();
+                record.and_then(|record| broken_off(refusal, record))
             }
         };
         let ended = match &next {
@@ -155,7 +154,8 @@ impl<B> fmt::Debug for ResponseBody<B> {
 }
 
 /// The last frame of an answer that cannot be finished.
-fn broken_off(refusal: Refusal, record: &Record) -> Next {
+fn broken_off(refusal: Refusal, record: &mut Record) -> Next {
+    record.refuse(refusal);
     Some(match record.protocol() {
         Protocol::Grpc => Ok(Frame::trailers(refusal.trailers())),
         Protocol::Http => Err(refusal.status().into()),

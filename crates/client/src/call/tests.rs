@@ -4,7 +4,7 @@ use std::{sync::Mutex, time::Duration};
 
 use http::HeaderMap;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
-use mesh_context::{Policy, Span, SpanSink, Value};
+use mesh_context::{Policy, Sampler, Span, SpanSink, Value};
 use prometheus::{Encoder, Registry, TextEncoder};
 use tokio_test::{assert_pending, assert_ready, task};
 use tonic::ConnectError;
@@ -322,33 +322,52 @@ impl SpanSink for Spans {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_sampled_call_leaves_a_client_span_that_the_headers_name() {
+const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// The context of a request that has so long, and where its spans go, if it is sampled.
+fn recorded(left: Duration, sampler: Sampler) -> (RequestContext, Arc<Spans>) {
     let spans = Arc::new(Spans::default());
     let sink: Arc<dyn SpanSink> = Arc::clone(&spans) as _;
     let policy = Policy {
         spans: Some(sink),
-        ..Policy::inside(Duration::from_secs(5))
+        sampler,
+        ..Policy::inside(left)
     };
-    let inbound: HeaderMap = [(
-        HeaderName::from_static("traceparent"),
-        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-            .parse()
-            .expect("a value"),
-    )]
-    .into_iter()
-    .collect();
-    let context = mesh_context::accept(&inbound, &policy).context;
+    let caller = CALLER.parse().expect("a value");
+    let inbound = HeaderMap::from_iter([(HeaderName::from_static("traceparent"), caller)]);
+    (mesh_context::accept(&inbound, &policy).context, spans)
+}
+
+impl Spans {
+    fn taken(&self) -> Vec<Span> {
+        std::mem::take(&mut *self.0.lock().expect("no test panics with it"))
+    }
+
+    /// What happened in the span that ended first, each with its reason.
+    fn events(&self) -> Vec<(&'static str, Option<Value>)> {
+        let span = self.taken().into_iter().next().expect("a span");
+        let events = span.events.into_iter();
+        events
+            .map(|event| (event.name, event.attributes.into_iter().next()))
+            .map(|(name, attribute)| (name, attribute.map(|(_, value)| value)))
+            .collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sampled_call_leaves_a_client_span_that_the_headers_name() {
+    let (context, spans) = recorded(Duration::from_secs(3), Sampler::PARENT_BASED_ON);
     let mut bench = bench(context.clone());
     bench.peer.allow(1);
     let mut call = task::spawn(bench.calls.call(charge()));
     assert_pending!(call.poll());
     let (request, reply) =
         assert_ready!(task::spawn(bench.peer.next_request()).poll()).expect("sent");
+    tokio::time::advance(Duration::from_millis(700)).await;
     reply.send_response(refused(Code::FailedPrecondition, "voided"));
     drop(assert_ready!(call.poll()).expect("headers"));
 
-    let spans = spans.0.lock().expect("no test panics with it");
+    let spans = spans.taken();
     let [span] = &spans[..] else {
         panic!("one span, not {spans:?}")
     };
@@ -368,6 +387,8 @@ async fn a_sampled_call_leaves_a_client_span_that_the_headers_name() {
         ("rpc.method", Value::from("Charge")),
         ("rpc.grpc.status_code", Value::from(9)),
         ("mesh.deadline.cap_ms", Value::from(3400)),
+        // What the peer is told, at the start: the caller's 3 s without the reserve.
+        ("mesh.deadline.remaining_ms", Value::from(2850)),
     ] {
         assert!(
             span.attributes.contains(&attribute),
@@ -375,5 +396,70 @@ async fn a_sampled_call_leaves_a_client_span_that_the_headers_name() {
             span.attributes
         );
     }
+    assert_eq!(request.headers()["grpc-timeout"], "2850000u");
     assert_eq!(span.error.as_deref(), Some("voided"));
+    assert!(span.events.is_empty(), "{:?}", span.events);
+}
+
+/// Makes a call that ends badly, in one of the ways there are.
+async fn ends_badly(how: &str, context: RequestContext) {
+    let mut bench = bench(context);
+    match how {
+        "too late" | "no answer" => {
+            bench.peer.allow(1);
+            drop(bench.calls.call(charge()).await.expect_err(how));
+        }
+        "full" => {
+            let _under_way = bench.calls.call(charge());
+            drop(bench.calls.call(charge()).await.expect_err(how));
+        }
+        "no connection" => {
+            let refused = ConnectError("connection refused".into());
+            bench.peer.send_error(refused);
+            drop(bench.calls.call(charge()).await.expect_err(how));
+        }
+        "half an answer" => {
+            let frame = http_body::Frame::data(bytes::Bytes::from_static(b"x"));
+            let response = bench.answer(Response::new(body(vec![frame], true)));
+            let collected = response.expect("headers").into_body().collect().await;
+            drop(collected.expect_err(how));
+        }
+        "the peer was out of time" => {
+            let answer = refused(Code::DeadlineExceeded, "out of time");
+            drop(bench.answer(answer).expect("headers"));
+        }
+        how => panic!("{how} is no way to end"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_span_says_that_its_call_was_cut_or_not_started() {
+    let not_started = |reason| vec![("mesh.call.not_started", Some(Value::from(reason)))];
+    let cut = || vec![("mesh.deadline.exceeded", None)];
+    for (how, left, events) in [
+        ("too late", 60, not_started("deadline")),
+        ("full", 1000, not_started("bulkhead")),
+        ("no connection", 1000, not_started("connection")),
+        ("no answer", 1000, cut()),
+        ("half an answer", 1000, cut()),
+        ("the peer was out of time", 1000, vec![]),
+    ] {
+        let (context, spans) = recorded(Duration::from_millis(left), Sampler::PARENT_BASED_ON);
+        ends_badly(how, context).await;
+        assert_eq!(spans.events(), events, "{how}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_request_that_is_not_sampled_there_is_no_span() {
+    for (how, left) in [
+        ("too late", 60),
+        ("full", 1000),
+        ("no connection", 1000),
+        ("no answer", 1000),
+    ] {
+        let (context, spans) = recorded(Duration::from_millis(left), Sampler::OFF);
+        ends_badly(how, context).await;
+        assert!(spans.taken().is_empty(), "{how}");
+    }
 }

@@ -82,6 +82,15 @@ async fn the_first_delivery_is_a_child_of_the_publication_and_a_later_one_is_lin
     assert!(spans.iter().all(|span| span.trace_id.to_string() == TRACE));
     let attempt = ("mesh.message.attempt", Value::from(2));
     assert!(acked.attributes.contains(&attempt), "{acked:?}");
+    for work in [lost, acked] {
+        let remaining = |(name, value): &(&str, Value)| match (*name, value) {
+            ("mesh.deadline.remaining_ms", Value::Int(millis)) => Some(*millis),
+            _ => None,
+        };
+        let remaining = work.attributes.iter().find_map(remaining);
+        // That of the first try, of which a moment may have passed.
+        assert!(matches!(remaining, Some(4000..=5000)), "{work:?}");
+    }
 }
 
 async fn without_export_the_headers_arrive_as_they_were(place: Place) {

@@ -1,10 +1,13 @@
 use std::{collections::BTreeMap, convert::Infallible};
 
 use bytes::Bytes;
-use http::Response;
-use http_body_util::{BodyExt as _, Empty, Full};
+use futures_util::stream;
+use http::{HeaderValue, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::service::Service as _;
-use tower::service_fn;
+use mesh_context::Sampler;
+use tower::{Service, service_fn};
 
 use super::{
     super::{
@@ -67,6 +70,78 @@ async fn an_http_span_carries_the_stable_attributes_and_its_callers_span() {
     ] {
         assert_eq!(attributes[name], value, "{name}");
     }
+    assert!(span.events.is_empty(), "{:?}", span.events);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_span_says_how_much_time_its_work_had_when_it_began() {
+    for (sent, remaining) in [
+        (None, "5000"),
+        (Some("3400m"), "3400"),
+        (Some("9S"), "5000"),
+    ] {
+        let fixture = Fixture::new(Protocol::Grpc).sampled();
+        let mut request = request(Protocol::Grpc);
+        if let Some(sent) = sent {
+            let timeout = HeaderValue::from_static(sent);
+            request.headers_mut().insert("grpc-timeout", timeout);
+        }
+        let span = span(&fixture, request, 200, "0").await;
+        assert_eq!(attributes(&span)["mesh.deadline.remaining_ms"], remaining);
+    }
+}
+
+/// A handler whose answer begins, if it is to, and does not end.
+fn endless(
+    begins: bool,
+) -> impl Service<Request<Upload<Empty<Bytes>>>, Response = Response<Endless>, Error = Infallible> + Clone
+{
+    service_fn(move |_: Request<Upload<Empty<Bytes>>>| async move {
+        if !begins {
+            std::future::pending::<()>().await;
+        }
+        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        Ok::<_, Infallible>(Response::new(Endless::new(body)))
+    })
+}
+
+type Endless = UnsyncBoxBody<Bytes, Infallible>;
+
+#[tokio::test(start_paused = true)]
+async fn a_span_says_that_its_request_was_cut() {
+    for (protocol, timeout, begins) in [
+        (Protocol::Http, None, false),
+        (Protocol::Grpc, Some("200m"), false),
+        (Protocol::Grpc, Some("0m"), false),
+        (Protocol::Grpc, None, true),
+        (Protocol::Http, None, true),
+    ] {
+        let told = format!("{protocol:?} {timeout:?} {begins}");
+        let fixture = Fixture::new(protocol).sampled();
+        let mut request = request(protocol);
+        if let Some(timeout) = timeout {
+            let timeout = HeaderValue::from_static(timeout);
+            request.headers_mut().insert("grpc-timeout", timeout);
+        }
+        let response = fixture.stack(endless(begins)).call(request).await.unwrap();
+        // The end of the body may be an error: that of HTTP is.
+        let _ = response.into_body().collect().await;
+        let span = fixture.kept.spans.lock().unwrap().pop().unwrap();
+        let events: Vec<_> = span.events.iter().map(|event| event.name).collect();
+        assert_eq!(events, ["mesh.deadline.exceeded"], "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_found_no_room_was_not_cut() {
+    let mut fixture = Fixture::new(Protocol::Grpc).sampled();
+    fixture.concurrency = 1;
+    let stack = fixture.stack(endless(false));
+    let _holds = stack.call(request(Protocol::Grpc));
+    stack.call(request(Protocol::Grpc)).await.unwrap();
+    let span = fixture.kept.spans.lock().unwrap().pop().unwrap();
+    assert_eq!(attributes(&span)[names::RPC_GRPC_STATUS_CODE], "8");
+    assert!(span.events.is_empty(), "{:?}", span.events);
 }
 
 #[tokio::test]
@@ -109,15 +184,19 @@ async fn only_the_servers_fault_makes_a_span_an_error() {
 
 #[tokio::test]
 async fn an_unsampled_request_leaves_a_line_but_no_span() {
-    let fixture = Fixture::new(Protocol::Http);
-    let handler = service_fn(|_: Request<Upload<Empty<Bytes>>>| async {
-        Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
-    });
-    fixture
-        .stack(handler)
-        .call(request(Protocol::Http))
-        .await
-        .unwrap();
-    assert_eq!(fixture.lines().len(), 1);
-    assert!(fixture.kept.spans.lock().unwrap().is_empty());
+    let off = |mut fixture: Fixture| {
+        fixture.policy.sampler = Sampler::OFF;
+        fixture
+    };
+    for fixture in [
+        Fixture::new(Protocol::Http),
+        off(Fixture::new(Protocol::Http).sampled()),
+    ] {
+        let stack = fixture.stack(endless(false));
+        let (record, _) = stack.open(&request(Protocol::Http));
+        assert!(record.span.is_none(), "nothing is built for a span");
+        drop(record);
+        assert_eq!(fixture.lines().len(), 1);
+        assert!(fixture.kept.spans.lock().unwrap().is_empty());
+    }
 }
