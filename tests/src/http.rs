@@ -12,7 +12,7 @@ use hyper_util::{
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// Longer than any answer may take.
+/// Longer than an answer may take, if nothing else is said.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A server and how to ask it.
@@ -56,6 +56,7 @@ impl Http {
             path: path.to_owned(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            limit: LIMIT,
         }
     }
 }
@@ -69,6 +70,7 @@ pub struct Request {
     path: String,
     headers: HeaderMap,
     body: Bytes,
+    limit: Duration,
 }
 
 impl Request {
@@ -104,6 +106,12 @@ impl Request {
         self
     }
 
+    /// The answer may take so long.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// Sends it.
     ///
     /// # Panics
@@ -127,7 +135,7 @@ impl Request {
         *request.method_mut() = self.method;
         *request.uri_mut() = format!("{}{}", self.http.base, self.path).parse()?;
         *request.headers_mut() = self.headers;
-        timeout(LIMIT, async {
+        timeout(self.limit, async {
             let (head, body) = self.http.client.request(request).await?.into_parts();
             let body = body.collect().await?.to_bytes();
             Ok(Answer {

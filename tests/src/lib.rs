@@ -9,6 +9,7 @@
 //! Nothing waits a fixed time: [`eventually`] awaits a condition with a limit and says what it saw last. No port is
 //! fixed: [`Ports`] keeps the ones it gives out until it is dropped. Every process dies with the value that stands for it.
 
+mod browser;
 mod collector;
 pub mod envoy;
 mod eventually;
@@ -31,6 +32,7 @@ mod used;
 pub use mesh_figures::Metrics;
 
 pub use self::{
+    browser::{Browser, Scheme},
     collector::{Collector, SpanRecord},
     eventually::{eventually, patiently},
     grpc::{Called, call},
