@@ -17,7 +17,6 @@ mod grpc;
 mod http;
 pub mod manifests;
 mod mesh;
-mod ports;
 mod process;
 mod processes;
 pub mod promql;
@@ -29,6 +28,7 @@ mod shop;
 mod table;
 mod used;
 
+pub use mesh_backing::Ports;
 pub use mesh_figures::Metrics;
 
 pub use self::{
@@ -38,7 +38,6 @@ pub use self::{
     grpc::{Called, call},
     http::{Answer, Http, Request},
     mesh::{Member, Mesh, MeshBuilder, Output},
-    ports::Ports,
     process::{Exit, Process},
     processes::{Processes, ProcessesBuilder},
     recorder::{Received, Recorder, Reply},

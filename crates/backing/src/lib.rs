@@ -27,6 +27,7 @@ mod wire;
 pub use crate::{
     error::Error,
     place::{Kind, Options},
+    ports::Ports,
     server::Server,
 };
 

@@ -92,7 +92,7 @@ pub(crate) struct Place {
     pub(crate) careless: bool,
     /// Held by us and by the keeper: nobody else's server runs in the folder.
     lock: File,
-    _ports: Ports<4>,
+    _ports: Ports,
 }
 
 impl Place {
@@ -111,9 +111,13 @@ impl Place {
         let folder =
             made.map_err(|error| Error::io(kind, format!("make {}", folder.display()), error))?;
         let lock = lock(kind, &folder)?;
-        let ports: Ports<4> =
-            Ports::free().map_err(|error| Error::io(kind, "find a free port", error))?;
-        let [free, free_management, others @ ..] = ports.numbers;
+        let mut ports = Ports::default();
+        let mut free = || {
+            let none = || io::Error::other("none of those tried is");
+            let found = ports.find().ok_or_else(none);
+            found.map_err(|error| Error::io(kind, "find a free port", error))
+        };
+        let (free, free_management, others) = (free()?, free()?, [free()?, free()?]);
         let or_free = |port, free| if port == 0 { free } else { port };
         let place = Self {
             kind,

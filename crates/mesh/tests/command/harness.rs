@@ -2,13 +2,13 @@
 
 use std::{
     fs::{self, File},
-    hash::{BuildHasher, RandomState},
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
 };
 
+use mesh_backing::Ports;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -30,28 +30,20 @@ const PORTS: [u16; 10] = [
     8080, 9460, 9461, 9462, 9463, 9464, 9465, 50051, 50052, 50053,
 ];
 
-/// They move all ports out of the range from which systems take ports for outgoing connections.
-const OFFSETS: std::ops::Range<u16> = 11_000..15_400;
-
 /// Where one mesh may live: a folder, and ports that no other test takes meanwhile.
 pub(crate) struct Place {
     pub(crate) offset: u16,
     folder: TempDir,
-    _held: Vec<UdpSocket>,
+    _ports: Ports,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let (offset, held) = std::iter::repeat_with(|| random(OFFSETS))
-            .find_map(|offset| {
-                let held: Option<Vec<_>> = PORTS.iter().map(|port| hold(port + offset)).collect();
-                Some((offset, held?))
-            })
-            .unwrap();
+        let mut ports = Ports::default();
         Self {
-            offset,
+            offset: ports.take_offset(&PORTS),
             folder: tempfile::tempdir().unwrap(),
-            _held: held,
+            _ports: ports,
         }
     }
 
@@ -269,16 +261,4 @@ fn os_pid(pid: u32) -> Pid {
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-/// A UDP socket of the same number keeps other tests from choosing the port, and leaves TCP to the process.
-fn hold(port: u16) -> Option<UdpSocket> {
-    let held = UdpSocket::bind(loopback(port)).ok()?;
-    TcpListener::bind(loopback(port)).ok()?;
-    Some(held)
-}
-
-fn random(range: std::ops::Range<u16>) -> u16 {
-    let length = u64::from(range.end - range.start);
-    range.start + u16::try_from(RandomState::new().hash_one(()) % length).unwrap()
 }
