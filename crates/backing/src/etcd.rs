@@ -31,16 +31,7 @@ pub(crate) fn plan(place: &Place) -> Result<Plan, Error> {
         "--initial-advertise-peer-urls",
         &peers,
     ];
-    Ok(Plan {
-        command: [server.into()]
-            .into_iter()
-            .chain(arguments.map(Into::into))
-            .collect(),
-        environment: Vec::new(),
-        started: "",
-        stop: "TERM",
-        farewell: "",
-    })
+    Ok(Plan::of(server, &arguments))
 }
 
 /// It says that it is healthy when it has a leader and could read through it.

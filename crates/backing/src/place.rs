@@ -209,3 +209,17 @@ pub(crate) struct Plan {
     /// The signal at which it gives back at once what outlives a process; nothing does when it is empty.
     pub(crate) farewell: &'static str,
 }
+
+impl Plan {
+    /// One program that needs nothing besides, answers as soon as it has started and stops at SIGTERM.
+    pub(crate) fn of(program: PathBuf, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(Into::into);
+        Self {
+            command: [program.into()].into_iter().chain(arguments).collect(),
+            environment: Vec::new(),
+            started: "",
+            stop: "TERM",
+            farewell: "",
+        }
+    }
+}

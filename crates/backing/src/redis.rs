@@ -26,16 +26,7 @@ pub(crate) fn plan(place: &Place) -> Result<Plan, Error> {
         "--daemonize",
         "no",
     ];
-    Ok(Plan {
-        command: [server.into()]
-            .into_iter()
-            .chain(arguments.map(Into::into))
-            .collect(),
-        environment: Vec::new(),
-        started: "",
-        stop: "TERM",
-        farewell: "",
-    })
+    Ok(Plan::of(server, &arguments))
 }
 
 /// While it loads its file it answers `-LOADING`.

@@ -58,14 +58,7 @@ impl Server {
         port: u16,
         options: Options,
     ) -> Result<Self, Error> {
-        let mut tries = 1;
-        loop {
-            let place = Place::new(kind, folder, port, options)?;
-            match Self::in_place(place, None) {
-                Err(error) if error.is_port_conflict() && tries < TRIES => tries += 1,
-                outcome => return outcome,
-            }
-        }
+        unless_taken(|| Self::in_place(Place::new(kind, folder, port, options)?, None))
     }
 
     /// One on a free port for a test: careless, and its folder goes with this value or with our process.
@@ -73,22 +66,18 @@ impl Server {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn temporary(kind: Kind, options: Options) -> Result<Self, Error> {
-        let mut tries = 1;
-        loop {
+        let options = Options {
+            careless: true,
+            ..options
+        };
+        unless_taken(|| {
             let folder = tempfile::Builder::new()
                 .prefix(&format!("mesh-{kind}-"))
                 .tempdir()
                 .map_err(|error| Error::io(kind, "make a temporary folder", error))?;
-            let options = Options {
-                careless: true,
-                ..options
-            };
             let place = Place::new(kind, folder.path(), 0, options)?;
-            match Self::in_place(place, Some(folder)) {
-                Err(error) if error.is_port_conflict() && tries < TRIES => tries += 1,
-                outcome => return outcome,
-            }
-        }
+            Self::in_place(place, Some(folder))
+        })
     }
 
     fn in_place(place: Place, temporary: Option<TempDir>) -> Result<Self, Error> {
@@ -249,4 +238,15 @@ impl Server {
     pub(crate) fn environment(&self) -> impl Iterator<Item = (&'static str, OsString)> {
         self.plan.environment.iter().cloned()
     }
+}
+
+/// Starts a server, on other ports if somebody takes one of them meanwhile.
+fn unless_taken(start: impl Fn() -> Result<Server, Error>) -> Result<Server, Error> {
+    for _ in 1..TRIES {
+        match start() {
+            Err(error) if error.is_port_conflict() => {}
+            outcome => return outcome,
+        }
+    }
+    start()
 }
