@@ -265,15 +265,24 @@ impl OrderStore {
 
     /// Forgets some final keys of before `before`, and says whether there may be more.
     pub(crate) async fn purge_keys(&self, before: Timestamp, deadline: Deadline) -> Result<bool> {
+        let sql = "DELETE FROM idempotency_keys WHERE key IN \
+                   (SELECT key FROM idempotency_keys WHERE state = 'final' AND created_at < $1 LIMIT $2)";
+        self.purge(sql, before, deadline).await
+    }
+
+    /// Deletes as many rows as `sql` ($1: before when, $2: how many at most) finds, and says whether there may be more.
+    async fn purge(
+        &self,
+        sql: &'static str,
+        before: Timestamp,
+        deadline: Deadline,
+    ) -> Result<bool> {
         let mut tx = self.store.begin(deadline).await?;
-        let gone = sqlx::query(
-            "DELETE FROM idempotency_keys WHERE key IN \
-             (SELECT key FROM idempotency_keys WHERE state = 'final' AND created_at < $1 LIMIT $2)",
-        )
-        .bind(before.0)
-        .bind(PURGE_BATCH)
-        .execute(&mut *tx)
-        .await?;
+        let gone = sqlx::query(sql)
+            .bind(before.0)
+            .bind(PURGE_BATCH)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(gone.rows_affected() == PURGE_BATCH.unsigned_abs())
     }

@@ -11,7 +11,7 @@ use mesh_context::Deadline;
 use mesh_store::Connection;
 use sqlx::{Row as _, any::AnyRow};
 
-use super::{OrderStore, PURGE_BATCH};
+use super::OrderStore;
 use crate::{clock::Timestamp, error::Result, outbox::Message};
 
 /// A message that the queue may not have yet.
@@ -137,17 +137,9 @@ impl OrderStore {
         before: Timestamp,
         deadline: Deadline,
     ) -> Result<bool> {
-        let mut tx = self.store.begin(deadline).await?;
-        let gone = sqlx::query(
-            "DELETE FROM outbox WHERE id IN \
-             (SELECT id FROM outbox WHERE published_at < $1 LIMIT $2)",
-        )
-        .bind(before.0)
-        .bind(PURGE_BATCH)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(gone.rows_affected() == PURGE_BATCH.unsigned_abs())
+        let sql = "DELETE FROM outbox WHERE id IN \
+                   (SELECT id FROM outbox WHERE published_at < $1 LIMIT $2)";
+        self.purge(sql, before, deadline).await
     }
 
     /// What is left to publish, from the index of just that.
