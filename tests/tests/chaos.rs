@@ -31,7 +31,12 @@ async fn the_plan_follows_from_the_seed() {
 
 #[tokio::test]
 async fn a_bad_command_line_is_refused() {
-    for arguments in [&["--orders", "0"][..], &["--orders", "many"], &["now"]] {
+    for arguments in [
+        &["--orders", "0"][..],
+        &["--orders", "many"],
+        &["--orders", "4294967295"],
+        &["now"],
+    ] {
         let run = Command::new(env!("CARGO_BIN_EXE_chaos"))
             .args(arguments)
             .output();

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mesh_proto::payments::v1::ChargeState;
-use mesh_tests::{Processes, Recorder, Reply, Shop, eventually, rpc};
+use mesh_tests::{Processes, Recorder, Reply, Request, Shop, eventually, rpc};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Notify, task::JoinSet};
 use tonic::Code;
 
@@ -156,67 +156,23 @@ async fn a_full_process_says_so_at_once() {
     );
 }
 
-#[tokio::test]
-async fn a_peer_that_hangs_takes_only_its_share_of_the_places() {
-    const LIMIT: u32 = 8;
+/// A gateway with so many places, whose peers leave that RPC without an answer and know no order.
+async fn hanging_at(rpc: &str, limit: u32) -> (Recorder, Processes) {
     let peers = Recorder::start().await;
-    peers.reply(rpc::LIST_PRODUCTS, Reply::Silence);
-    peers.reply(
-        rpc::GET_ORDER,
-        Reply::Status(Code::NotFound, "no such order"),
-    );
+    peers.reply(rpc, Reply::Silence);
+    let unknown = Reply::Status(Code::NotFound, "no such order");
+    peers.reply(rpc::GET_ORDER, unknown);
     let processes = Processes::only(&["gateway"])
         .peer("inventory", peers.address())
         .peer("orders", peers.address())
-        .set("MESH_CONCURRENCY_LIMIT", LIMIT.to_string())
-        .start()
-        .await;
-    let mut hanging = JoinSet::new();
-    for _ in 0..2 * LIMIT {
-        hanging.spawn(processes.gateway().get("/v1/products").send());
-    }
-    let bulkhead = [("peer", "inventory"), ("reason", "bulkhead")];
-    eventually(Duration::from_secs(4), "the bulkhead is full", || async {
-        let refused = processes
-            .metrics("gateway")
-            .await
-            .sum("client_calls_not_started_total", &bulkhead);
-        if refused > 0.0 { Ok(()) } else { Err(refused) }
-    })
-    .await;
-    let path = "/v1/orders/0b0f2f1e-5a0f-4d0c-8a55-4a6fbbf4f9a1";
-    let _other_peer = processes
-        .gateway()
-        .get(path)
-        .send()
-        .await
-        .expect_status(404);
-    for answer in hanging.join_all().await {
-        assert!([503, 504].contains(&answer.status), "{answer:?}");
-    }
+        .set("MESH_CONCURRENCY_LIMIT", limit.to_string());
+    (peers, processes.start().await)
 }
 
-#[tokio::test]
-async fn orders_that_hang_while_being_placed_leave_room_to_look_at_orders() {
-    const LIMIT: u32 = 20;
-    let peers = Recorder::start().await;
-    peers.reply(rpc::PLACE_ORDER, Reply::Silence);
-    peers.reply(
-        rpc::GET_ORDER,
-        Reply::Status(Code::NotFound, "no such order"),
-    );
-    let processes = Processes::only(&["gateway"])
-        .peer("inventory", peers.address())
-        .peer("orders", peers.address())
-        .set("MESH_CONCURRENCY_LIMIT", LIMIT.to_string())
-        .start()
-        .await;
-    let shop = Shop::new(processes.gateway());
-    let mut hanging = JoinSet::new();
-    for n in 0..2 * LIMIT {
-        hanging.spawn(shop.order(&format!("{n}"), rpc::SKU, 1, "tok_ok").send());
-    }
-    let bulkhead = [("peer", "orders"), ("reason", "bulkhead")];
+/// These requests fill the room there is for the calls they make; others find theirs.
+async fn leaves_room(processes: &Processes, peer: &str, requests: impl Iterator<Item = Request>) {
+    let hanging: JoinSet<_> = requests.map(Request::send).collect();
+    let bulkhead = [("peer", peer), ("reason", "bulkhead")];
     eventually(Duration::from_secs(4), "the bulkhead is full", || async {
         let metrics = processes.metrics("gateway").await;
         let refused = metrics.sum("client_calls_not_started_total", &bulkhead);
@@ -224,15 +180,28 @@ async fn orders_that_hang_while_being_placed_leave_room_to_look_at_orders() {
     })
     .await;
     let path = "/v1/orders/0b0f2f1e-5a0f-4d0c-8a55-4a6fbbf4f9a1";
-    let _look = processes
-        .gateway()
-        .get(path)
-        .send()
-        .await
-        .expect_status(404);
+    let look = processes.gateway().get(path).send().await;
+    let _known = look.expect_status(404);
     for answer in hanging.join_all().await {
         assert!([503, 504].contains(&answer.status), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_hangs_takes_only_its_share_of_the_places() {
+    const LIMIT: u32 = 8;
+    let (_peers, processes) = hanging_at(rpc::LIST_PRODUCTS, LIMIT).await;
+    let requests = (0..2 * LIMIT).map(|_| processes.gateway().get("/v1/products"));
+    leaves_room(&processes, "inventory", requests).await;
+}
+
+#[tokio::test]
+async fn orders_that_hang_while_being_placed_leave_room_to_look_at_orders() {
+    const LIMIT: u32 = 20;
+    let (_peers, processes) = hanging_at(rpc::PLACE_ORDER, LIMIT).await;
+    let shop = Shop::new(processes.gateway());
+    let requests = (0..2 * LIMIT).map(|n| shop.order(&n.to_string(), rpc::SKU, 1, "tok_ok"));
+    leaves_room(&processes, "orders", requests).await;
 }
 
 #[tokio::test]

@@ -261,6 +261,20 @@ async fn number(store: &str, sql: &'static str) -> i64 {
     found.expect("a number")
 }
 
+/// The terms of one and of its successor, whose first is newer.
+fn succeeded(processes: &Processes, first: &str, second: &str) -> [Vec<i64>; 2] {
+    let [old, new] = [first, second].map(|name| terms(processes, name));
+    assert!(old[0] < new[0], "{old:?}, {new:?}");
+    [old, new]
+}
+
+/// The one order there is was charged and told of once.
+async fn confirmed_once(processes: &Processes, store: &str) {
+    let messages = "SELECT COUNT(*) FROM orders.outbox";
+    assert_eq!(number(store, messages).await, 1);
+    assert_eq!(ledger(processes.folder()).await, (1, 0));
+}
+
 #[tokio::test]
 async fn a_holder_that_is_paused_beyond_its_lease_is_replaced_and_does_nothing_any_more() {
     let etcd = Etcd::start();
@@ -295,15 +309,12 @@ async fn a_holder_that_is_paused_beyond_its_lease_is_replaced_and_does_nothing_a
     })
     .await;
 
-    let [old, new] = [first, second].map(|name| terms(&processes, name));
-    assert!(old[0] < new[0], "{old:?}, {new:?}");
+    let [old, new] = succeeded(&processes, first, second);
     let fence = "SELECT token FROM orders.fences WHERE name = 'reconciler'";
     assert_eq!(number(&store, fence).await, new[0]);
     // Its next term would be a newer one.
     assert_eq!(old.len(), 1, "the other still holds the lease");
-    let messages = "SELECT COUNT(*) FROM orders.outbox";
-    assert_eq!(number(&store, messages).await, 1);
-    assert_eq!(ledger(processes.folder()).await, (1, 0));
+    confirmed_once(&processes, &store).await;
     assert_eq!(said(&processes, second, "no longer reconciling").len(), 0);
     processes.stop().await;
 }
@@ -336,13 +347,10 @@ async fn a_holder_that_does_not_know_of_its_successor_is_refused_by_the_store() 
             .ok_or((refused, over))
     })
     .await;
-    let [old, new] = [first, second].map(|name| terms(&processes, name));
-    assert!(old[0] < new[0], "{old:?}, {new:?}");
+    succeeded(&processes, first, second);
 
     becomes(&shop, &id, "confirmed").await;
-    let messages = "SELECT COUNT(*) FROM orders.outbox";
-    assert_eq!(number(&store, messages).await, 1);
-    assert_eq!(ledger(processes.folder()).await, (1, 0));
+    confirmed_once(&processes, &store).await;
     assert_eq!(said(&processes, second, "no longer reconciling").len(), 0);
     processes.stop().await;
 }
