@@ -1,14 +1,22 @@
 //! The command line.
 
-use std::str::FromStr;
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mesh_config::parse_duration;
+use mesh_load::Mix;
 use mesh_traces::TraceId;
 
-use crate::{ports::MAX_OFFSET, process::Process};
+use crate::{load::KINDS, ports::MAX_OFFSET, process::Process};
 
 /// More replicas of one process than a laptop has use for.
 const MAX_REPLICAS: u32 = 50;
+
+/// More requests a second than one process can send.
+const MAX_RATE: f64 = 100_000.0;
+
+/// One request in a quarter of an hour.
+const MIN_RATE: f64 = 0.001;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -33,6 +41,8 @@ pub(crate) enum Command {
     Scale(ScaleArgs),
     /// Tell how each process of the running mesh is; exit code 1 when one is not ready
     Status(StatusArgs),
+    /// Send requests to the running mesh at a fixed rate, and tell how long they took
+    Load(LoadArgs),
     /// Look at messages that could not be worked on, and send them on their way again
     Dead {
         #[command(subcommand)]
@@ -139,6 +149,46 @@ pub(crate) struct TraceArgs {
     pub(crate) which: Which,
 
     /// As JSON, times in nanoseconds
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Requests leave when they are due, whatever became of those before, and their time counts from then. Kinds of requests:
+  place  an order of one piece, of each product in turn, paid with tok_ok
+  read   an order that was placed before
+  list   the catalogue
+  cart   a product put into a cart
+
+Exit code 1: more went wrong than --max-error-rate allows, or the rate could not be held within 1 %.
+Ctrl-C ends it early, with the result so far.
+
+Examples:
+  cargo mesh load --rate 200 --for 30s
+  cargo mesh load --rate 50 --for 2m --mix place=1,read=4,list=2,cart=1 --svg load.svg")]
+pub(crate) struct LoadArgs {
+    /// Requests a second
+    #[arg(long, value_name = "N", default_value = "100", value_parser = rate)]
+    pub(crate) rate: f64,
+
+    /// For how long, such as 30s or 5m
+    #[arg(long = "for", value_name = "DURATION", default_value = "30s", value_parser = length)]
+    pub(crate) length: Duration,
+
+    /// Which kinds of requests, and how many of each to how many of the others
+    #[arg(long, value_name = "KIND=SHARE,…", default_value = "place=1,read=4", value_parser = mix)]
+    pub(crate) mix: Mix,
+
+    /// Fail when a larger share of the requests goes wrong, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share)]
+    pub(crate) max_error_rate: f64,
+
+    /// Draw latency over time and how many requests took how long
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+
+    /// Print the result as JSON, and nothing else
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -250,6 +300,31 @@ impl FromStr for ReplicaCount {
     }
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: Option<f64> = text.parse().ok();
+    rate.filter(|rate| (MIN_RATE..=MAX_RATE).contains(rate))
+        .ok_or_else(|| format!("must be a number from {MIN_RATE} to {MAX_RATE}"))
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    let length = parse_duration(text)?;
+    if length.is_zero() {
+        return Err("must be longer than nothing".to_owned());
+    }
+    Ok(length)
+}
+
+fn mix(text: &str) -> Result<Mix, String> {
+    Mix::parse(text, &KINDS).map_err(|error| error.to_string())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: Option<f64> = text.parse().ok();
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "must be a number from 0 to 1, such as 0.01 for one in a hundred".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -290,6 +365,36 @@ mod tests {
         );
         for bad in ["orders", "orders=", "orders=-1", "orders=51", "orders=two"] {
             assert!(bad.parse::<ReplicaCount>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_load_has_a_rate_a_length_and_kinds_that_exist() {
+        let parse = |args: &[&str]| {
+            let words = ["mesh", "load"].iter().chain(args);
+            match Cli::try_parse_from(words).map(|cli| cli.command) {
+                Ok(Command::Load(args)) => Ok(args),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let load = parse(&["--rate", "0.5", "--for", "2m", "--mix", "list"]).unwrap();
+        assert_eq!((load.rate, load.length.as_secs()), (0.5, 120));
+        assert_eq!(load.mix.kinds(), ["list"]);
+        let load = parse(&[]).unwrap();
+        assert_eq!(load.mix.kinds(), ["place", "read"]);
+        for (args, expected) in [
+            (["--rate", "0"], "0.001 to 100000"),
+            (["--rate", "NaN"], "0.001 to 100000"),
+            (["--rate", "fast"], "0.001 to 100000"),
+            (["--for", "30"], "a number with a unit"),
+            (["--for", "0s"], "longer than nothing"),
+            (["--mix", "reed=4"], "there are place, read, list, cart"),
+            (["--mix", "read=0"], "nothing to send"),
+            (["--max-error-rate", "1.5"], "from 0 to 1"),
+        ] {
+            let told = parse(&args).unwrap_err();
+            assert!(told.contains(expected), "{args:?}: {told}");
         }
     }
 }

@@ -23,6 +23,7 @@ mod error;
 mod folder;
 mod launcher;
 mod lines;
+mod load;
 mod logbook;
 mod logs;
 mod output;
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => return run::run(&args),
         Command::Scale(args) => in_runtime(scale::scale(args)),
         Command::Status(args) => in_runtime(status::status(args)),
+        Command::Load(args) => in_runtime(load::load(args)),
         Command::Dead { command } => in_runtime(dead::dead(command)),
         Command::Trace(args) => in_runtime(trace::trace(args)),
         Command::Reset => reset::reset(),

@@ -1,8 +1,4 @@
 //! The mesh that runs in this folder, as `.mesh/mesh.json` tells of it: all that other commands go by.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the commands that ask for each of these follow")
-)]
 
 use std::net::SocketAddr;
 

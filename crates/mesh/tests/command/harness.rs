@@ -102,6 +102,11 @@ impl Place {
         }
     }
 
+    /// As [`Self::run`], and does not wait.
+    pub(crate) fn spawn(&self, args: &[&str], stdout: File) -> Child {
+        self.command(args).stdout(stdout).spawn().unwrap()
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
         command
@@ -183,7 +188,6 @@ pub(crate) async fn order(gateway: SocketAddr, sku: &str, key: &str) -> Option<A
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
-    #[expect(dead_code, reason = "tests of the page read it")]
     pub(crate) body: String,
 }
 

@@ -5,6 +5,7 @@
 mod crash;
 mod dead;
 mod harness;
+mod load;
 mod refusals;
 mod scale;
 mod status;
