@@ -209,7 +209,7 @@ fn the_oldest_is_the_one_that_began_first_not_the_one_that_grew_last() {
         next += 1;
     }
     assert_eq!(store.get(id(0)), None);
-    assert!(store.get(id(1)).is_some());
+    assert_eq!(ids(&store), (1..next).rev().map(id).collect::<Vec<_>>());
 }
 
 #[test]
