@@ -30,6 +30,9 @@ const ON_THEIR_WAY: Duration = Duration::from_secs(1);
 /// A trace that hangs together and did not grow for so long is whole.
 const QUIET: Duration = Duration::from_millis(600);
 
+/// One that does not hang together may have a parent elsewhere.
+const LONG_QUIET: Duration = Duration::from_secs(2);
+
 /// Then what there is will do.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -122,18 +125,25 @@ impl Page {
     /// The trace when all of it has arrived, or what there is of it in the end.
     async fn whole(&self, mut trace: Trace, end: Instant) -> Result<Trace, Error> {
         let mut grown = Instant::now();
-        while Instant::now() < end && !(hangs_together(&trace) && grown.elapsed() >= QUIET) {
+        loop {
+            let enough = if hangs_together(&trace) {
+                QUIET
+            } else {
+                LONG_QUIET
+            };
+            if grown.elapsed() >= enough || Instant::now() >= end {
+                return Ok(trace);
+            }
             sleep(LOOK_EVERY).await;
             // It may have made room for others.
             let Some(now) = self.get(&trace.summary.id.to_string()).await? else {
-                break;
+                return Ok(trace);
             };
             if now.summary.spans != trace.summary.spans {
                 grown = Instant::now();
             }
             trace = now;
         }
-        Ok(trace)
     }
 
     async fn get(&self, name: &str) -> Result<Option<Trace>, Error> {

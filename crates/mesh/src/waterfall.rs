@@ -52,7 +52,14 @@ pub(crate) fn draw(trace: &Trace, paper: Paper) -> String {
 
 fn heading(trace: &Trace, Paper { width, palette }: Paper) -> Vec<String> {
     let summary = &trace.summary;
-    let took = cells::time(summary.duration);
+    let whole = cells::time(summary.duration);
+    // What is worked on behind the queue goes on when the customer has the answer.
+    let took = match trace.spans.first() {
+        Some(root) if !root.is_detached && root.duration < summary.duration => {
+            format!("{}, to its last span {whole}", cells::time(root.duration))
+        }
+        _ => whole,
+    };
     let facts = [
         cells::line(&summary.route),
         cells::line(&summary.status),

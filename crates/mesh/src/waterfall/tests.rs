@@ -114,14 +114,16 @@ fn what_went_wrong_is_told_below() {
     }];
     trace.spans[6].is_detached = true;
     trace.left_out = 12;
-    let drawn = draw(&trace, paper(100));
+    trace.summary.duration *= 2;
     for line in [
+        "POST /v1/orders  201  40.0 ms, to its last span 80.0 ms\n",
         "! orders PaymentsService/Charge: payments: no answer within 3.4s\n",
         "! orders InventoryService/Reserve: mesh.call.not_started reason=deadline\n",
         "? PaymentsService/Charge",
         "? its parent is missing",
         "8 of 20 spans",
     ] {
+        let drawn = draw(&trace, paper(100));
         assert!(drawn.contains(line), "{line} in\n{drawn}");
     }
 }
