@@ -37,7 +37,7 @@ impl Listener {
 
     /// Number and content of the next event.
     async fn event(&mut self) -> (u64, Value) {
-        loop {
+        for _ in 0..10 {
             let chunk = self.chunk().await;
             if chunk == ": still here\n\n" {
                 continue;
@@ -51,6 +51,7 @@ impl Listener {
             let data = data.strip_prefix("data: ").unwrap();
             return (id, serde_json::from_str(data).unwrap());
         }
+        panic!("nothing but signs of life")
     }
 }
 

@@ -89,7 +89,6 @@ async fn the_waterfall_shows_processes_budgets_and_the_critical_path() {
     ];
     let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
     assert_eq!(found, expected);
-    assert!(seen.has("class=\"critical\"") && seen.has(">on the critical path</span>"));
     assert!(seen.has("5.00 s") && seen.has("19.0 ms") && seen.has(">201</span>"));
     assert!(seen.has("http.response.status_code"));
     assert!(seen.has(&format!("href=\"http://127.0.0.1:16686/trace/{TRACE}\"")));
@@ -104,6 +103,28 @@ async fn the_waterfall_shows_processes_budgets_and_the_critical_path() {
         "{bar}"
     );
     assert!(!bar.contains("class=\"deadline\""), "it is outside");
+}
+
+#[tokio::test]
+async fn the_critical_path_is_marked_on_its_bars_and_in_words() {
+    let browser = Browser::new();
+    let spans = [
+        Made::new("orders", 1, 0, "all", (0, 100)),
+        Made::new("orders", 2, 1, "waited-for", (10, 80)),
+        Made::new("orders", 3, 1, "beside-it", (20, 10)),
+    ];
+    receive(&browser.store, Duration::from_secs(1), &spans);
+    let seen = browser.get(&format!("/traces/{TRACE}")).await;
+    let rows = seen.between("<tr id=\"s-", "</tr>");
+    for (row, is_critical) in rows.iter().zip([true, true, false]) {
+        assert_eq!(
+            row.contains("<rect class=\"critical\""),
+            is_critical,
+            "{row}"
+        );
+        assert_eq!(row.contains("on the critical path"), is_critical, "{row}");
+    }
+    assert_eq!(rows.len(), 3);
 }
 
 #[tokio::test]
