@@ -20,8 +20,8 @@ use crate::{
 /// What else is told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told {
-    /// How long the mesh took to start.
-    pub(crate) took: Duration,
+    /// Where the page for people is.
+    pub(crate) page: SocketAddr,
     /// Whether its traces are kept here.
     pub(crate) has_traces: bool,
 }
@@ -29,14 +29,20 @@ pub(crate) struct Told {
 /// Ends the line that places an order.
 const SEE_IT: &str = " && cargo mesh trace last";
 
-/// Table and hints.
-pub(crate) fn mesh(view: &View, servers: &Watch, told: Told, palette: Palette) -> String {
+/// Table and hints, for a mesh that took so long to start.
+pub(crate) fn mesh(
+    view: &View,
+    servers: &Watch,
+    told: Told,
+    took: Duration,
+    palette: Palette,
+) -> String {
     let entries: Vec<Entry> = view
         .iter()
         .filter_map(|(id, status)| status.entry(*id))
         .collect();
-    let mut text = format!("\nThe mesh is ready after {}.\n\n", seconds(told.took));
-    text.push_str(&table(&processes(&entries), palette));
+    let mut text = format!("\nThe mesh is ready after {}.\n\n", seconds(took));
+    text.push_str(&table(&processes(told.page, &entries), palette));
     let servers = backing(servers);
     if servers.len() > 1 {
         text.push('\n');
@@ -59,9 +65,17 @@ pub(crate) fn mesh(view: &View, servers: &Watch, told: Told, palette: Palette) -
     text
 }
 
-fn processes(entries: &[Entry]) -> Vec<[String; 4]> {
+/// The page comes first: all the rest is seen there.
+fn processes(page: SocketAddr, entries: &[Entry]) -> Vec<[String; 4]> {
     let header = ["process", "serves", "health, metrics", "pid"].map(ToOwned::to_owned);
-    std::iter::once(header)
+    let page = [
+        "page".to_owned(),
+        format!("http://{page}"),
+        String::new(),
+        std::process::id().to_string(),
+    ];
+    [header, page]
+        .into_iter()
         .chain(entries.iter().map(row))
         .collect()
 }
@@ -112,7 +126,7 @@ fn order_line(gateway: SocketAddr, key: u128, has_traces: bool) -> String {
 }
 
 /// Another mesh in this folder had another, and this one may remember it.
-fn unused_key() -> u128 {
+pub(crate) fn unused_key() -> u128 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis())
@@ -141,10 +155,15 @@ mod tests {
                 admin: loopback(9463),
             },
         ];
-        let expected = "  process    serves                  health, metrics        pid\n  \
-                        gateway    http://127.0.0.1:8080   http://127.0.0.1:9461  7\n  \
-                        inventory  grpc://127.0.0.1:50052  http://127.0.0.1:9463  12345\n";
-        assert_eq!(table(&processes(&entries), Palette { on: false }), expected);
+        let own = std::process::id();
+        let expected = format!(
+            "  process    serves                  health, metrics        pid\n  \
+               page       http://127.0.0.1:9460                          {own}\n  \
+               gateway    http://127.0.0.1:8080   http://127.0.0.1:9461  7\n  \
+               inventory  grpc://127.0.0.1:50052  http://127.0.0.1:9463  12345\n"
+        );
+        let rows = processes(loopback(9460), &entries);
+        assert_eq!(table(&rows, Palette { on: false }), expected);
     }
 
     #[test]

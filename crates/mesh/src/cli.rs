@@ -86,6 +86,10 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) keep_traces: bool,
 
+    /// Link the traces on the page to this Jaeger, which has them too
+    #[arg(long, value_name = "URL", value_parser = http_url)]
+    pub(crate) jaeger_ui: Option<String>,
+
     /// Give every process this variable; it beats the environment (may be repeated)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Assignment>,
@@ -249,6 +253,17 @@ pub(crate) enum LogChoice {
     None,
 }
 
+/// What a link may lead to.
+fn http_url(text: &str) -> Result<String, String> {
+    let is_url = ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    if is_url && text.parse::<http::Uri>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("must be an address such as http://localhost:16686".to_owned())
+}
+
 /// `KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assignment {
@@ -352,6 +367,22 @@ mod tests {
         assert_eq!(id.parse(), Ok(Which::Id(id.parse().unwrap())));
         let refused = "first".parse::<Which>().unwrap_err();
         assert!(refused.contains("32 hex digits"), "{refused}");
+    }
+
+    #[test]
+    fn a_jaeger_is_somewhere_a_link_can_lead_to() {
+        for good in ["http://localhost:16686", "https://jaeger.example/ui"] {
+            assert_eq!(http_url(good).unwrap(), good);
+        }
+        for bad in [
+            "",
+            "localhost:16686",
+            "javascript:alert(1)",
+            "http://",
+            "http://a b",
+        ] {
+            assert!(http_url(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,35 +1,6 @@
-//! How the backing servers are and how full the queue is, in the line at the bottom of the terminal.
-
-use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+//! How full the queue is, in a few words.
 
 use mesh_messaging::Depth;
-use tokio::time::sleep;
-
-use crate::{backing::Watch, queue, terminal::Terminal};
-
-const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Keeps the line up to date; nothing where there is no such line.
-pub(crate) async fn show(
-    settings: &BTreeMap<String, String>,
-    servers: &Watch,
-    terminal: &Terminal,
-) -> Infallible {
-    let Some((queue, driver)) = queue::open(settings).filter(|_opened| terminal.is_live()) else {
-        return std::future::pending().await;
-    };
-    let watch = async {
-        loop {
-            let depth = in_short(queue.depth().await.ok());
-            terminal.status(&format!("{}queue: {depth}", servers.in_short()));
-            sleep(INTERVAL).await;
-        }
-    };
-    tokio::select! {
-        never = watch => never,
-        () = driver.run() => std::future::pending().await,
-    }
-}
 
 /// None is a queue that does not answer.
 pub(crate) fn in_short(depth: Option<Depth>) -> String {

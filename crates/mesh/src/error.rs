@@ -2,8 +2,6 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::process::ReplicaId;
-
 /// The exit code of bad settings, as sysexits.h has it (`EX_USAGE`).
 const EXIT_SETTINGS: u8 = 64;
 
@@ -15,7 +13,7 @@ pub(crate) enum Error {
 
     #[error("{}", ports_taken(.taken, *.free_offset))]
     PortsTaken {
-        taken: Vec<(ReplicaId, SocketAddr)>,
+        taken: Vec<(&'static str, SocketAddr)>,
         free_offset: Option<u16>,
     },
 
@@ -93,10 +91,10 @@ fn process(pid: Option<u32>) -> String {
         .unwrap_or_default()
 }
 
-fn ports_taken(taken: &[(ReplicaId, SocketAddr)], free_offset: Option<u16>) -> String {
+fn ports_taken(taken: &[(&str, SocketAddr)], free_offset: Option<u16>) -> String {
     let lines: Vec<String> = taken
         .iter()
-        .map(|(id, address)| format!("{id}: {address} is already in use"))
+        .map(|(name, address)| format!("{name}: {address} is already in use"))
         .collect();
     let remedy = match free_offset {
         Some(offset) => format!("shift every port: cargo mesh up --port-offset {offset}"),

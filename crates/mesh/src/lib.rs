@@ -27,6 +27,7 @@ mod load;
 mod logbook;
 mod logs;
 mod output;
+mod page;
 mod paper;
 mod ports;
 mod process;
@@ -48,6 +49,7 @@ mod terminal;
 mod trace;
 mod up;
 mod view;
+mod watcher;
 mod waterfall;
 
 use std::process::ExitCode;

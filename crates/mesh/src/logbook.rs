@@ -6,6 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use mesh_page::LogLine;
+use mesh_traces::TraceId;
+
 use crate::{
     lines::Line,
     logs,
@@ -23,9 +26,6 @@ const OVERHEAD: usize = 2 * size_of::<Kept>() + 16;
 /// How a line names its trace. Inside of a text the quotes would be escaped.
 const KEY: &[u8] = br#""trace_id":""#;
 
-/// In bytes; in text 32 hexadecimal digits.
-pub(crate) type Trace = [u8; 16];
-
 /// A cheap handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Logbook(Arc<Mutex<Book>>);
@@ -40,7 +40,7 @@ struct Book {
 
 #[derive(Debug)]
 struct Kept {
-    trace: Trace,
+    trace: TraceId,
     process: Arc<str>,
     text: Arc<[u8]>,
 }
@@ -50,17 +50,6 @@ struct Kept {
 pub(crate) struct Scribe {
     book: Logbook,
     process: Arc<str>,
-}
-
-/// A line for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// The replica's name.
-    pub(crate) process: String,
-    /// RFC 3339, as the process wrote it; like the level empty for what is no record.
-    pub(crate) time: String,
-    pub(crate) level: String,
-    pub(crate) text: String,
 }
 
 impl Logbook {
@@ -81,19 +70,18 @@ impl Logbook {
     }
 
     /// What is known about the request, oldest first.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the page asks for it"))]
-    pub(crate) fn of(&self, trace: Trace) -> Vec<Entry> {
+    pub(crate) fn of(&self, trace: TraceId) -> Vec<LogLine> {
         let kept: Vec<_> = {
             let book = self.lock();
             let its = book.lines.iter().filter(|kept| kept.trace == trace);
             its.map(|kept| (Arc::clone(&kept.process), Arc::clone(&kept.text)))
                 .collect()
         };
-        let entries = kept.iter().map(|(process, text)| entry(process, text));
-        let mut entries: Vec<Entry> = entries.collect();
+        let lines = kept.iter().map(|(process, text)| read(process, text));
+        let mut lines: Vec<LogLine> = lines.collect();
         // Processes write their lines some at a time.
-        entries.sort_by(|a, b| a.time.cmp(&b.time));
-        entries
+        lines.sort_by(|a, b| a.time.cmp(&b.time));
+        lines
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
@@ -134,25 +122,23 @@ impl Kept {
     }
 }
 
-fn trace_of(line: &[u8]) -> Option<Trace> {
+fn trace_of(line: &[u8]) -> Option<TraceId> {
     let at = line.windows(KEY.len()).position(|part| part == KEY)?;
     let digits = line.get(at + KEY.len()..at + KEY.len() + 32)?;
-    let digits = std::str::from_utf8(digits).ok()?;
-    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let number = is_hex.then(|| u128::from_str_radix(digits, 16))?;
-    Some(number.ok()?.to_be_bytes())
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn entry(process: &str, text: &[u8]) -> Entry {
+/// What is no record has neither time nor level.
+fn read(process: &str, text: &[u8]) -> LogLine {
     let process = process.to_owned();
     match Record::parse(text) {
-        Some(record) => Entry {
+        Some(record) => LogLine {
             process,
             time: visible(record.time()).into_owned(),
             level: visible(record.level()).into_owned(),
             text: record.text(Palette { on: false }, &["trace_id"]),
         },
-        None => Entry {
+        None => LogLine {
             process,
             time: String::new(),
             level: String::new(),
@@ -188,13 +174,13 @@ mod tests {
         ))
     }
 
-    fn trace(text: &str) -> Trace {
-        u128::from_str_radix(text, 16).unwrap().to_be_bytes()
+    fn trace(text: &str) -> TraceId {
+        text.parse().unwrap()
     }
 
     fn texts(book: &Logbook) -> Vec<String> {
-        let entries = book.of(trace(TRACE)).into_iter();
-        entries.map(|entry| entry.text).collect()
+        let lines = book.of(trace(TRACE)).into_iter();
+        lines.map(|line| line.text).collect()
     }
 
     #[test]
@@ -206,7 +192,7 @@ mod tests {
         book.scribe(id(1)).note(&about(&other, 6, "another's"));
         book.scribe(id(1)).note(&line("no record"));
         let found = book.of(trace(TRACE));
-        let expected = Entry {
+        let expected = LogLine {
             process: "orders".to_owned(),
             time: "2026-11-22T12:30:05.123456Z".to_owned(),
             level: "INFO".to_owned(),

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
 };
 
-use crate::process::{Process, ReplicaId};
+use crate::process::Process;
 
 /// Where the page for people is, before `--port-offset`.
 const PAGE_PORT: u16 = 9460;
@@ -52,19 +52,19 @@ pub(crate) fn page(offset: u16) -> SocketAddr {
     loopback(PAGE_PORT + offset)
 }
 
-/// Those of the known addresses that something else listens on.
-pub(crate) fn taken(processes: &[Process], offset: u16) -> Vec<(ReplicaId, SocketAddr)> {
-    let mut taken = Vec::new();
+/// Those of the known addresses that something else listens on, and whose they are: the page's and those of these processes.
+pub(crate) fn taken(processes: &[Process], offset: u16) -> Vec<(&'static str, SocketAddr)> {
+    let mut known = vec![("page", page(offset))];
     for process in processes {
         let addresses = Addresses::known(*process, offset);
-        for address in addresses.listen.into_iter().chain([addresses.admin]) {
-            let bound = TcpListener::bind(address);
-            if bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
-                taken.push((ReplicaId::first(*process), address));
-            }
-        }
+        let its = addresses.listen.into_iter().chain([addresses.admin]);
+        known.extend(its.map(|address| (process.name(), address)));
     }
-    taken
+    known.retain(|(_, address)| {
+        let bound = TcpListener::bind(address);
+        bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    });
+    known
 }
 
 /// An offset at which every known port is free, if one of the round ones will do.

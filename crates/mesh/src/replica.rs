@@ -40,7 +40,6 @@ pub(crate) enum Wish {
 }
 
 /// What people do to a running process, to see what follows.
-#[cfg_attr(not(test), expect(dead_code, reason = "the page asks for it"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// At once; it is started again as after any death.

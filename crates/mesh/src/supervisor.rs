@@ -49,7 +49,6 @@ impl Handle {
     }
 
     /// Does that to a process; what was done, or why it was not.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the page asks for it"))]
     pub(crate) async fn act(&self, id: ReplicaId, act: Act) -> Result<String, String> {
         let (answer, answered) = oneshot::channel();
         let asked = (act, answer);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use mesh_config::Env;
+use mesh_page::Page;
 use tokio::{
     task::JoinSet,
     time::{Instant, interval, sleep},
@@ -14,12 +15,12 @@ use crate::{
     check,
     cli::{ReplicaCount, UpArgs},
     control::{Control, Facts},
-    depth,
     environment::Environment,
     error::Error,
     folder::Folder,
     launcher::Launcher,
     logbook::{self, Logbook},
+    page::{self, Face},
     ports,
     process::{Process, ReplicaId},
     signals::Signals,
@@ -27,6 +28,7 @@ use crate::{
     supervisor::{Handle, Supervisor},
     terminal::Terminal,
     view::{Phase, View, seconds},
+    watcher::Watcher,
 };
 
 /// For the children of a mesh that was killed to end.
@@ -68,7 +70,15 @@ pub(crate) async fn up(args: UpArgs) -> Result<(), Error> {
     let outcome = match prepared {
         Ok(servers) => {
             servers.describe_to(&mut launcher.environment);
-            mesh(launcher, &folder, &counts, (servers, spans), &mut signals).await
+            let page = page::bind(args.port_offset, args.jaeger_ui);
+            match page.map(|page| Around {
+                servers,
+                spans,
+                page,
+            }) {
+                Ok(around) => mesh(launcher, &folder, &counts, around, &mut signals).await,
+                Err(error) => Err(error),
+            }
         }
         Err(error) => Err(error),
     };
@@ -101,16 +111,33 @@ async fn servers(
     Ok(servers)
 }
 
+/// What there is around the processes.
+struct Around {
+    servers: Servers,
+    spans: Spans,
+    page: Page,
+}
+
 /// The processes, from their start to their end and that of what they use.
 async fn mesh(
     launcher: Launcher,
     folder: &Folder,
     counts: &Counts,
-    (servers, spans): (Servers, Spans),
+    around: Around,
     signals: &mut Signals,
 ) -> Result<(), Error> {
     let (terminal, queue) = (launcher.terminal.clone(), launcher.environment.queue());
     let control = Control::bind(&folder.control_socket())?;
+    let (logbook, watcher) = (launcher.logbook.clone(), Watcher::new());
+    let Around {
+        servers,
+        spans,
+        page,
+    } = around;
+    let told = Told {
+        page: ports::page(launcher.port_offset),
+        has_traces: spans.are_kept(),
+    };
     let (supervisor, handle) = Supervisor::new(launcher, folder.mesh_file());
     let mut tasks = JoinSet::new();
     tasks.spawn(supervisor.run());
@@ -118,20 +145,30 @@ async fn mesh(
         queue: queue.values().next().cloned().unwrap_or_default(),
         traces: spans.reason(),
     };
-    let control = tasks.spawn(control.serve(handle.clone(), facts));
-    let (has_traces, collector) = (spans.are_kept(), spans.collector());
+    let mut asked = JoinSet::new();
+    asked.spawn(control.serve(handle.clone(), facts));
+    let (face, store) = (
+        Face::new(handle.clone(), logbook, watcher.clone()),
+        spans.store.clone(),
+    );
+    asked.spawn(async move { match page.serve(face, store).await {} });
+    let collector = spans.collector();
     tasks.spawn(spans.serve(terminal.clone()));
 
     let watch = servers.watch();
     let run = async {
-        serve(&handle, counts, (&watch, has_traces), &terminal).await?;
-        match depth::show(&queue, &watch, &terminal).await {}
+        serve(&handle, counts, &watch, told, &terminal).await?;
+        tokio::select! {
+            never = watcher.watch_processes(&handle) => match never {},
+            never = watcher.watch_queue(&queue, &watch, &terminal) => match never {},
+        }
     };
     let outcome = tokio::select! {
         failed = run => failed,
         () = signals.next() => Ok(()),
     };
-    control.abort();
+    // Nobody starts anything any more.
+    asked.abort_all();
     let in_order = stop(&handle, signals, &terminal).await;
     if in_order {
         let rest = async {
@@ -200,7 +237,8 @@ async fn checks(launcher: &Launcher, counts: &Counts) -> Result<(), Error> {
 async fn serve(
     handle: &Handle,
     counts: &Counts,
-    (servers, has_traces): (&Watch, bool),
+    servers: &Watch,
+    told: Told,
     terminal: &Terminal,
 ) -> Result<(), Error> {
     let begun = Instant::now();
@@ -222,11 +260,8 @@ async fn serve(
     terminal.status("");
     handle.publish().await;
     let view = handle.view().borrow().clone();
-    let told = Told {
-        took: begun.elapsed(),
-        has_traces,
-    };
-    terminal.say(announce::mesh(&view, servers, told, terminal.palette()));
+    let (took, palette) = (begun.elapsed(), terminal.palette());
+    terminal.say(announce::mesh(&view, servers, told, took, palette));
     Ok(())
 }
 

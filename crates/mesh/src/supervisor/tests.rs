@@ -187,6 +187,16 @@ impl StandIn {
         );
         let _gone = stream.write_all(answer.as_bytes());
     }
+
+    /// How often it was asked whether it is ready.
+    pub(crate) fn probes(&self) -> u64 {
+        self.probes.load(Ordering::Relaxed)
+    }
+
+    /// How often it was asked what it counts.
+    pub(crate) fn scrapes(&self) -> u64 {
+        self.scrapes.load(Ordering::Relaxed)
+    }
 }
 
 #[tokio::test]

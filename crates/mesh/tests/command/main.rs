@@ -6,6 +6,7 @@ mod crash;
 mod dead;
 mod harness;
 mod load;
+mod page;
 mod refusals;
 mod scale;
 mod status;

@@ -107,6 +107,10 @@ async fn is_waiting(place: &Place, name: &str) -> bool {
 async fn a_stopped_process_does_not_outlive_a_mesh_that_is_killed() {
     let place = Place::new();
     let mesh = place.up(&["--logs", "none"]).await;
+    // As in a container: its processes are inherited by one of their own session, so the system does not take them for
+    // orphans, whom it would wake.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     signal(mesh.entry("payments").pid, Signal::STOP);
     mesh.kill().await;
     eventually_async("nobody listens any more", async || place.is_quiet()).await;
