@@ -80,7 +80,7 @@ fn processes(picture: &Picture) -> Markup {
                 tbody {
                     @for process in &picture.processes {
                         @for (one, figures) in &process.replicas {
-                            (row(one, figures.as_ref(), process))
+                            (row(one, figures.as_ref()))
                         }
                     }
                 }
@@ -89,9 +89,9 @@ fn processes(picture: &Picture) -> Markup {
     }
 }
 
-fn row(replica: &Replica, figures: Option<&Figures>, process: &Process) -> Markup {
+fn row(replica: &Replica, figures: Option<&Figures>) -> Markup {
     let unknown = || figure::UNKNOWN.to_owned();
-    let told = figures.map(|all| Told::new(work(all, process.is_worker()), all.p95, all.errors));
+    let told = figures.map(|all| Told::new(work(all), all.p95, all.errors));
     let cell = |text: fn(&Told) -> &String| {
         told.as_ref()
             .map_or_else(unknown, |told| text(told).clone())

@@ -121,27 +121,15 @@ impl Process {
         }
     }
 
-    /// It takes messages, and nobody asks it anything.
-    pub(crate) fn is_worker(&self) -> bool {
-        self.replicas
-            .iter()
-            .all(|(replica, _)| replica.address.is_none())
-    }
-
     /// Requests or messages per second.
     pub(crate) fn work(&self) -> Option<f64> {
-        let figures = self.figures.as_ref()?;
-        Some(work(figures, self.is_worker()))
+        self.figures.as_ref().map(work)
     }
 }
 
-/// What a replica is there for.
-pub(crate) fn work(figures: &Figures, is_worker: bool) -> f64 {
-    if is_worker {
-        figures.consumed
-    } else {
-        figures.rate
-    }
+/// What a replica is there for: requests of some, messages of others.
+pub(crate) fn work(figures: &Figures) -> f64 {
+    figures.rate + figures.consumed
 }
 
 /// Rates add up; of the percentiles the worst stands for all.

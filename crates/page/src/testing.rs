@@ -153,13 +153,13 @@ pub(crate) fn mesh() -> FakeMesh {
             p95: Some(Duration::from_micros(4210)),
         };
         let figures = Figures {
-            rate: 24.5,
+            rate: if process == "fulfillment" { 0.0 } else { 24.5 },
             errors: 0.0,
             p95: Some(Duration::from_micros(18_400)),
             in_flight: 3,
             rss: 11 << 20,
             calls: peers.iter().enumerate().map(call).collect(),
-            consumed: 7.25,
+            consumed: if process == "fulfillment" { 7.25 } else { 0.0 },
         };
         let replica = replica(process, 1, State::Ready);
         let mut all = mesh.figures.lock().unwrap();

@@ -71,8 +71,9 @@ pub(crate) struct Waterfall<'a> {
     chosen: &'a str,
     end: Duration,
     is_to_deadline: bool,
+    /// When the request had to be answered.
     latest: Option<Duration>,
-    largest: Option<Duration>,
+    whole: Option<Duration>,
 }
 
 impl<'a> Waterfall<'a> {
@@ -83,7 +84,9 @@ impl<'a> Waterfall<'a> {
         chosen: &'a str,
     ) -> Self {
         let duration = trace.summary.duration;
-        let latest = trace.spans.iter().filter_map(deadline).max();
+        // What the request itself had; a message that it left behind has a budget of its own.
+        let first = trace.spans.iter().find(|span| span.remaining.is_some());
+        let latest = first.and_then(deadline);
         let is_to_deadline = match scale {
             Scale::Trace => false,
             Scale::Deadline => latest.is_some(),
@@ -100,7 +103,7 @@ impl<'a> Waterfall<'a> {
             end,
             is_to_deadline,
             latest,
-            largest: trace.spans.iter().filter_map(|span| span.remaining).max(),
+            whole: first.and_then(|span| span.remaining),
         }
     }
 
@@ -139,7 +142,7 @@ impl<'a> Waterfall<'a> {
     /// The other scale, where there is one.
     fn switch(&self) -> Markup {
         html! {
-            @if self.latest.is_some() {
+            @if self.latest > Some(self.trace.summary.duration) {
                 @let id = self.trace.summary.id;
                 p class="switch" {
                     @if self.is_to_deadline {
@@ -229,10 +232,10 @@ impl<'a> Waterfall<'a> {
 
     fn budget(&self, span: &SpanRow) -> Markup {
         html! {
-            @if let (Some(left), Some(largest)) = (span.remaining, self.largest) {
+            @if let (Some(left), Some(whole)) = (span.remaining, self.whole) {
                 (figure::duration(left))
                 svg class="gauge" width="100%" height="4" aria-hidden="true" {
-                    rect class="left" width=(Percent::of(left.as_secs_f64(), largest.as_secs_f64())) height="4" rx="2" {}
+                    rect class="left" width=(Percent::of(left.as_secs_f64(), whole.as_secs_f64())) height="4" rx="2" {}
                 }
             } @else { (figure::UNKNOWN) }
         }
@@ -259,7 +262,7 @@ fn name(span: &SpanRow) -> Markup {
         " " span class="kind" { (span.kind) }
         @if span.is_detached { " " span class="kind" { "· parent not received" } }
         @if span.depth > DEEPEST { " " span class="kind" { "· depth " (span.depth) } }
-        " " span class="name" { (name) }
+        " " span class="name" { @for part in name.split_inclusive('/') { (part) wbr; } }
         @if span.is_critical { " " span class="hidden" { "on the critical path" } }
     }
 }

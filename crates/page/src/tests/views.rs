@@ -145,6 +145,16 @@ async fn on_the_other_scale_the_deadlines_are_in_the_picture() {
     );
     assert!(seen.has("?scale=trace"));
 
+    // A message that was left behind has far more time; it is not the request's.
+    let mut left = Made::new("fulfillment", 20, 7, "process", (30, 5)).left(30_000);
+    left.parent = 1;
+    receive(&browser.store, Duration::from_secs(1), &[left]);
+    let seen = browser.get(&link).await;
+    let budgets = seen.between("data-process=\"gateway\"", "</tr>")[0];
+    let gauge = "height=\"4\" aria-hidden=\"true\"><rect class=\"left\" width=\"100.00%\"";
+    assert!(budgets.contains(gauge), "{budgets}");
+    assert!(seen.has(">5.00 s</text>"), "the end of the axis");
+
     // Where the trace takes much of the budget, that is what one sees first.
     let slow = TraceId([7; 16]);
     let mut made = Made::new("gateway", 1, 0, "slow", (0, 2000)).left(5000);
