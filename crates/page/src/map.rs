@@ -126,6 +126,15 @@ pub(crate) fn state(replica: &Replica) -> Markup {
 }
 
 fn calls(picture: &Picture) -> Markup {
+    let figures = || {
+        picture
+            .processes
+            .iter()
+            .flat_map(|process| &process.figures)
+    };
+    if figures().all(|figures| figures.calls.is_empty()) {
+        return html! { p class="faint" { "None yet." } };
+    }
     html! {
         div class="scroll" role="region" aria-labelledby="calls-title" tabindex="0" {
             table class="list" {

@@ -410,7 +410,9 @@ async fn the_map_says_in_words_and_shapes_what_is_wrong() {
         .get("/")
         .await;
     assert_eq!(node(&seen, "orders").0, "none");
-    assert!(seen.has("Nothing runs.") && seen.has("the queue does not answer"));
+    assert!(
+        seen.has("Nothing runs.") && seen.has("the queue does not answer") && seen.has("None yet.")
+    );
 }
 
 #[tokio::test]
