@@ -107,7 +107,7 @@ impl Place {
         self.command(args).stdout(stdout).spawn().unwrap()
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
         command
             .args(args)

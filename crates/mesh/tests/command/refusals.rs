@@ -21,12 +21,17 @@ async fn a_second_mesh_in_the_folder_is_refused_with_the_first_ones_pid() {
 async fn a_taken_port_is_named_with_its_process_and_a_way_out() {
     let place = Place::new();
     let taken = place.address(50052);
-    let _listener = TcpListener::bind(taken).unwrap();
+    let page = place.address(9460);
+    let _listeners = [taken, page].map(|address| TcpListener::bind(address).unwrap());
     let output = place.run_up(&[]).await;
     assert_eq!(output.status.code(), Some(1));
     let told = stderr(&output);
     assert!(
         told.contains(&format!("inventory: {taken} is already in use")),
+        "{told}"
+    );
+    assert!(
+        told.contains(&format!("page: {page} is already in use")),
         "{told}"
     );
     assert!(told.contains("--port-offset"), "{told}");

@@ -1,11 +1,15 @@
 //! `mesh status`: how each process of the running mesh is.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    time::timeout,
+};
 
-use crate::harness::{Place, eventually_async, http, signal, stderr};
+use crate::harness::{LIMIT, Place, eventually_async, http, signal, stderr};
 
 const PROCESSES: [&str; 5] = ["gateway", "orders", "inventory", "payments", "fulfillment"];
 
@@ -114,6 +118,26 @@ async fn a_stopped_process_does_not_outlive_a_mesh_that_is_killed() {
     signal(mesh.entry("payments").pid, Signal::STOP);
     mesh.kill().await;
     eventually_async("nobody listens any more", async || place.is_quiet()).await;
+}
+
+#[tokio::test]
+async fn it_watches_until_the_mesh_ends() {
+    let place = Place::new();
+    let mesh = place.up(&["--logs", "none"]).await;
+    let mut watch = place
+        .command(&["status", "--watch", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let line = timeout(LIMIT, lines.next_line()).await.unwrap().unwrap();
+        let status: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert_eq!(of(&status, "orders")["state"], "ready");
+    }
+    assert_eq!(mesh.terminate().await, Some(0));
+    let ended = timeout(LIMIT, watch.wait()).await.unwrap().unwrap();
+    assert_eq!(ended.code(), Some(1));
 }
 
 #[tokio::test]
