@@ -76,3 +76,17 @@ async fn services_that_would_share_a_sqlite_file_are_refused() {
     );
     assert!(!place.path().join("shop.db").exists());
 }
+
+#[tokio::test]
+async fn a_trace_is_asked_of_a_mesh_that_runs_and_by_its_id() {
+    let place = Place::new();
+    for which in ["last", "4bf92f3577b34da6a3ce929d0e0e4736"] {
+        let output = place.run(&["trace", which]).await;
+        assert_eq!(output.status.code(), Some(1));
+        let told = stderr(&output);
+        assert!(told.contains("no mesh runs in this folder"), "{told}");
+    }
+    let output = place.run(&["trace", "first"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("32 hex digits"));
+}
