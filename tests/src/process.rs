@@ -231,14 +231,19 @@ pub(crate) fn kill(pid: u32, signal: Signal) {
     kill_process(pid, signal).expect("the process is there");
 }
 
-/// A binary of this package: cargo builds it beside the folder of the tests. An absolute path stays as it is.
+/// A binary of this package: cargo builds it beside other binaries, and beside the folder of the tests. An absolute path
+/// stays as it is.
 pub(crate) fn built(binary: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test has a path");
-    let folder = test
+    let own = std::env::current_exe().expect("whoever runs has a path");
+    let name = format!("{binary}{}", std::env::consts::EXE_SUFFIX);
+    let mut places = own
         .ancestors()
-        .nth(2)
-        .expect("tests are in <profile>/deps");
-    folder.join(format!("{binary}{}", std::env::consts::EXE_SUFFIX))
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(&name));
+    places
+        .find(|place| place.exists())
+        .unwrap_or_else(|| panic!("{binary} is not built"))
 }
 
 fn read(path: &Path) -> String {

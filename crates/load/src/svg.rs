@@ -37,6 +37,7 @@ svg { --paper: #0d1117; --ink: #f0f6fc; --faint: #9198a1; --line: #3d444d; --bar
 }
 text { fill: var(--ink); }
 .faint { fill: var(--faint); }
+.label { stroke: var(--paper); stroke-width: 4; paint-order: stroke; }
 .heading { font-size: 15px; font-weight: 600; }
 .paper { fill: var(--paper); }
 .grid { stroke: var(--line); }
@@ -248,12 +249,14 @@ fn distribution(report: &Report) -> Markup {
             text class="faint" x=(n(x(axis.share_of(mark)))) y=(LOWER.bottom + 18.0) text-anchor="middle" { (readable(millis(mark))) }
         }
         @if !bars.is_empty() {
+            @for (_, mark) in marks {
+                path class="mark" d=(format!("M{:.1} {}V{}", x(axis.share(mark)), LOWER.top, LOWER.bottom)) {}
+            }
             @for (number, (name, mark)) in marks.into_iter().enumerate() {
                 @let (x, y) = (x(axis.share(mark)), LOWER.top + 14.0 + 16.0 * number as f64);
                 // Towards the side that has room.
                 @let (dx, anchor) = if x > WIDTH / 2.0 { (-5.0, "end") } else { (5.0, "start") };
-                path class="mark" d=(format!("M{x:.1} {}V{}", LOWER.top, LOWER.bottom)) {}
-                text x=(n(x + dx)) y=(y) text-anchor=(anchor) { (name) " " (readable(mark)) }
+                text class="label" x=(n(x + dx)) y=(y) text-anchor=(anchor) { (name) " " (readable(mark)) }
             }
         }
     }
