@@ -122,7 +122,8 @@ fn address(address: Option<SocketAddr>) -> String {
 
 /// A word with a mark before it; the word says it all.
 pub(crate) fn state(replica: &Replica) -> Markup {
-    html! { span class="badge" data-state=(replica.state.word()) { (replica.state) } }
+    let text = figure::cut(&replica.state.to_string(), 60);
+    html! { span class="badge" data-state=(replica.state.word()) { (text) } }
 }
 
 fn calls(picture: &Picture) -> Markup {

@@ -9,6 +9,9 @@ use crate::{
     mesh::{Mesh, Queue, Replica, State},
 };
 
+/// Of one replica, in the sentence about all.
+const DESCRIPTION: usize = 80;
+
 /// The mesh at one moment.
 #[derive(Debug)]
 pub(crate) struct Picture {
@@ -88,10 +91,11 @@ impl Picture {
 
 fn describe(replica: &Replica) -> String {
     let Replica { name, state, .. } = replica;
-    match state {
+    let text = match state {
         State::Waiting(_) => format!("{name} {state}"),
         other => format!("{name} is {other}"),
-    }
+    };
+    figure::cut(&text, DESCRIPTION)
 }
 
 impl Process {

@@ -19,6 +19,9 @@ use crate::{
     waterfall::Percent,
 };
 
+/// Longer than any status of ours.
+const STATUS: usize = 40;
+
 /// `GET /traces`
 pub(crate) async fn show<M: Mesh>(
     State(app): State<Arc<App<M>>>,
@@ -147,8 +150,9 @@ fn row(trace: &Summary, longest: Duration) -> Markup {
     }
 }
 
-/// How a request ended; a failure is not told by colour alone.
+/// How a request ended; a failure is not told by colour alone. The whole of a long one is among the attributes.
 pub(crate) fn status(status: &str, is_error: bool) -> Markup {
+    let status = figure::cut(status, STATUS);
     html! {
         @if is_error {
             span class="badge bad" { "✕ " @if status.is_empty() { "failed" } @else { (status) } }

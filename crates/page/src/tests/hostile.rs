@@ -144,3 +144,22 @@ async fn parents_in_a_circle_and_without_parents_are_drawn() {
     assert_eq!(seen.between("data-span=\"", "\"").len(), 4);
     assert!(seen.has("parent not received") && seen.has("(no name)"));
 }
+
+#[tokio::test]
+async fn a_long_status_leaves_room_for_the_rest() {
+    let browser = Browser::new();
+    let long = "W".repeat(4000);
+    let made = Made::new("gateway", 1, 0, "x", (0, 5)).with("http.response.status_code", &long);
+    receive(&browser.store, Duration::from_secs(1), &[made]);
+    let waiting = crate::State::Waiting(vec![long.clone()]);
+    browser.mesh.set("orders", waiting);
+    let seen = browser.get(&format!("/traces/{TRACE}")).await;
+    for badge in seen.between("class=\"badge\">", "</span>") {
+        assert_eq!(badge.chars().count(), 40, "{badge}");
+    }
+    assert!(seen.has(&long), "the whole of it is among the attributes");
+    assert!(!browser.get("/traces").await.has(&"W".repeat(50)));
+    let map = browser.get("/").await;
+    let sentence = map.between("role=\"status\">", "</p>")[0];
+    assert!(sentence.chars().count() < 150, "{sentence}");
+}
