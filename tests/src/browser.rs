@@ -24,9 +24,11 @@ use crate::{Http, eventually, manifests::root};
 const LIMIT: Duration = Duration::from_secs(120);
 /// The driver in the background; at the end of the input everybody in the group is killed.
 const KEEPER: &str = "chromedriver --port=0 </dev/null & cat >/dev/null; kill -KILL 0";
-/// Nothing but the page: no requests of its own, no GPU, no shared memory that containers have too little of.
-const ARGUMENTS: [&str; 10] = [
+/// Nothing but the page: no requests of its own, no GPU, no shared memory that containers have too little of; and all of
+/// the width is the page's, as on a telephone.
+const ARGUMENTS: [&str; 11] = [
     "--headless",
+    "--hide-scrollbars",
     "--disable-gpu",
     "--disable-quic",
     "--disable-dev-shm-usage",

@@ -107,6 +107,19 @@ impl Mesh {
         )
     }
 
+    /// Where its page for people is: shifted as far as the gateway.
+    ///
+    /// # Panics
+    ///
+    /// When there is no gateway.
+    #[must_use]
+    pub fn page_address(&self) -> SocketAddr {
+        let gateway = self.member("gateway").http;
+        let mut page = gateway.expect("the gateway serves HTTP");
+        page.set_port(page.port() - PORTS[0] + PORTS[1]);
+        page
+    }
+
     /// What a process counts now.
     pub async fn metrics(&self, name: &str) -> Metrics {
         let answer = Http::new(self.member(name).admin)
@@ -152,18 +165,9 @@ impl Mesh {
     }
 
     /// A client of its page for people.
-    ///
-    /// # Panics
-    ///
-    /// When there is no gateway.
     #[must_use]
     pub fn page(&self) -> Http {
-        let gateway = self
-            .member("gateway")
-            .http
-            .expect("the gateway serves HTTP");
-        let page = SocketAddr::new(gateway.ip(), gateway.port() - 8080 + 9460);
-        Http::new(page)
+        Http::new(self.page_address())
     }
 
     /// Runs another command (`mesh trace …`) in its folder until that ends.
