@@ -10,7 +10,7 @@ use tokio::process::Command;
 async fn traces_keep_to_their_memory_and_looking_at_them_stops_nobody() {
     let measured = Command::new(env!("CARGO_BIN_EXE_traces"))
         .args(["--bounds", "rough", "--rate", "200", "--length", "5s"])
-        .args(["--rounds", "1", "--round", "2s"])
+        .args(["--rounds", "2", "--round", "2s"])
         .kill_on_drop(true)
         .output();
     let measured = measured.await.unwrap();
