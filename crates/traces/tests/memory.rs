@@ -14,7 +14,9 @@ use opentelemetry_proto::tonic::{
 
 const ROOM: usize = 32 << 20;
 /// What the count may be wrong by, in either direction.
-const ALLOWANCE: f64 = 1.3;
+const ALLOWANCE: f64 = 1.2;
+/// On top of it where pieces of very different size come and go: holes that glibc leaves between them.
+const HOLES: f64 = 1.2;
 
 /// What the process has in memory.
 fn resident() -> u64 {
@@ -80,10 +82,12 @@ fn fill(store: &Store, first: u128, mut size: impl FnMut(u128) -> (u8, usize)) -
 
 #[test]
 fn the_count_is_what_the_process_needs_whatever_the_traces_are_like() {
+    // What the code itself needs is there before we begin.
+    fill(&Store::new(1 << 20), 0, |_| (2, 40));
     let before = resident();
     let store = Store::new(ROOM);
     let mut next = 0;
-    let check = |kind: &str| {
+    let check = |kind: &str, allowance: f64| {
         let (grown, stats) = (resident() - before, store.stats());
         assert!(
             stats.dropped_traces > 0 && stats.bytes <= stats.limit,
@@ -95,18 +99,18 @@ fn the_count_is_what_the_process_needs_whatever_the_traces_are_like() {
         );
         let share = grown as f64 / stats.bytes as f64;
         assert!(
-            (1.0 / ALLOWANCE..ALLOWANCE).contains(&share),
+            (1.0 / allowance..allowance).contains(&share),
             "{kind}: {grown} bytes in memory, {stats:?}"
         );
     };
     next = fill(&store, next, |_| (2, 40));
-    check("as ours are");
+    check("as ours are", ALLOWANCE);
+    next = fill(&store, next, |_| (1, 0));
+    check("tiny", ALLOWANCE);
     // From tiny to large in turn.
-    next = fill(&store, next, |trace| {
+    fill(&store, next, |trace| {
         (1 + (trace % 7) as u8, (trace as usize % 31) * 100)
     });
-    check("mixed");
-    fill(&store, next, |_| (1, 0));
-    check("tiny");
+    check("mixed", ALLOWANCE * HOLES);
     assert!(!store.recent(&Filter::default(), 100).is_empty());
 }
