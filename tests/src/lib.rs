@@ -11,6 +11,7 @@
 
 mod browser;
 mod collector;
+mod command;
 pub mod envoy;
 mod eventually;
 mod grpc;
@@ -34,6 +35,7 @@ pub use mesh_figures::Metrics;
 pub use self::{
     browser::{Browser, Scheme},
     collector::{Collector, SpanRecord},
+    command::command,
     eventually::{eventually, patiently},
     grpc::{Called, call},
     http::{Answer, Http, Request},

@@ -36,9 +36,6 @@ use tokio::signal::{
 
 use self::{course::Course, plan::plan, progress::Progress, stage::Stage, workload::seed_stock};
 
-/// A bad command line.
-const USAGE: u8 = 64;
-
 /// Orders at a fixed rate while processes, servers and connections fail; then nothing may be lost or charged twice.
 #[derive(Debug, Parser)]
 #[command(name = "chaos")]
@@ -61,32 +58,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
-        Ok(options) => options,
-        Err(error) => {
-            let asked = !error.use_stderr();
-            // Nobody reads it when it cannot be written.
-            let _ = error.print();
-            return if asked {
-                ExitCode::SUCCESS
-            } else {
-                USAGE.into()
-            };
-        }
-    };
-    match run(&options) {
-        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
-        Ok(problems) => fail(&problems),
-        Err(error) => fail(&[format!("{error:#}")]),
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "it is a command")]
-fn fail(problems: &[String]) -> ExitCode {
-    for problem in problems {
-        eprintln!("chaos: {problem}");
-    }
-    ExitCode::FAILURE
+    mesh_tests::command(run)
 }
 
 /// What is wrong, if something is.

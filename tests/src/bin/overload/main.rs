@@ -34,6 +34,7 @@ use self::{
 
 /// Measures one service at 2, 5 and 10 times what it can do, prints a table and fails when a bound is broken.
 #[derive(Debug, Parser)]
+#[command(name = "overload")]
 struct Options {
     /// CPU time of the handler
     #[arg(long, default_value = "5ms", value_parser = parse_duration)]
@@ -69,19 +70,7 @@ fn main() -> ExitCode {
     if args.next_if_eq("serve").is_some() {
         return mesh_chassis::main::<service::KnownCost>(args);
     }
-    match run(&Options::parse()) {
-        Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
-        Ok(broken) => fail(&broken),
-        Err(error) => fail(&[format!("{error:#}")]),
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "it is a command")]
-fn fail(problems: &[String]) -> ExitCode {
-    for problem in problems {
-        eprintln!("overload: {problem}");
-    }
-    ExitCode::FAILURE
+    mesh_tests::command(run)
 }
 
 /// Everything on this thread, so that all of it stays on its CPU. Returns the bounds that were broken.

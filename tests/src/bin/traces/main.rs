@@ -26,9 +26,6 @@ use self::{
     trial::{Dose, Trial},
 };
 
-/// A bad command line.
-const USAGE: u8 = 64;
-
 /// Traces at a fixed rate into the store of `mesh up`, and as many requests as it answers with the page open and closed.
 #[derive(Debug, Parser)]
 #[command(name = "traces")]
@@ -57,32 +54,7 @@ enum Strictness {
 }
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
-        Ok(options) => options,
-        Err(error) => {
-            let asked = !error.use_stderr();
-            // Nobody reads it when it cannot be written.
-            let _ = error.print();
-            return if asked {
-                ExitCode::SUCCESS
-            } else {
-                USAGE.into()
-            };
-        }
-    };
-    match run(&options) {
-        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
-        Ok(problems) => fail(&problems),
-        Err(error) => fail(&[format!("{error:#}")]),
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "it is a command")]
-fn fail(problems: &[String]) -> ExitCode {
-    for problem in problems {
-        eprintln!("traces: {problem}");
-    }
-    ExitCode::FAILURE
+    mesh_tests::command(run)
 }
 
 /// The bounds that were broken.
