@@ -147,8 +147,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
         /// However the bytes are cut into reads, what is open in the end is the same.
         #[test]
         fn how_bytes_arrive_makes_no_difference(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::Path,
+    extract::{Path, rejection::PathRejection},
     response::{Html, IntoResponse, Response as HttpResponse},
     routing::get,
 };
@@ -226,7 +226,11 @@ pub(super) fn router(document: &OpenApi) -> Router {
         .route(PAGE_SLASH, page)
         .route(
             ASSETS,
-            get(async move |Path(file): Path<String>| asset(&file, config)),
+            get(async move |file: Result<Path<String>, PathRejection>| {
+                // What is not UTF-8 once its percents are decoded names no file.
+                let Path(file) = file.map_err(|_| Error::NotFound("page"))?;
+                asset(&file, config)
+            }),
         )
 }
 

@@ -59,6 +59,7 @@ async fn what_has_no_route_is_404_and_the_admin_pages_are_not_here() {
         "/docs/nothing",
         "/docs/../Cargo.toml",
         "/docs/%2e%2e",
+        "/docs/%ff",
     ] {
         shop.get(path).await.expect(404);
         shop.send(Ask::new(Method::PATCH, path)).await;
@@ -274,7 +275,7 @@ async fn no_path_whatsoever_is_our_fault() {
     tokio::task::block_in_place(|| {
         let config = Config {
             failure_persistence: None,
-            ..Config::with_cases(300)
+            ..Config::default()
         };
         TestRunner::new(config)
             .run(&targets(), |target| {
@@ -297,7 +298,7 @@ async fn no_body_whatsoever_is_our_fault() {
     tokio::task::block_in_place(|| {
         let config = Config {
             failure_persistence: None,
-            ..Config::with_cases(300)
+            ..Config::default()
         };
         TestRunner::new(config)
             .run(&bodies(), |body| {
