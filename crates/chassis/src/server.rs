@@ -34,6 +34,7 @@ mod rescue;
 mod response;
 mod routes;
 mod socket;
+mod unreadable;
 mod upload;
 
 use std::{fmt, sync::Arc};

@@ -27,6 +27,7 @@ use super::{
     activity::{Activity, Overdue, Watch},
     request::{Protocol, Stack},
     socket::{self, Http, Socket},
+    unreadable::Reworded,
     upload::Upload,
 };
 use crate::{BoxError, shutdown::Shutdown};
@@ -99,13 +100,15 @@ where
         () = closed_unopened(&shutdown, opened) => return Vec::new(),
     };
     let protocol = stack.protocol();
-    let (io, stack) = (TokioIo::new(socket), stack.on(Arc::clone(&activity)));
+    let stack = stack.on(Arc::clone(&activity));
     match (http, protocol) {
         (Http::One, Protocol::Http) => {
+            let io = TokioIo::new(Reworded::new(socket, stack.alone()));
             let connection = http1().serve_connection(io, stack);
             run(connection, &activity, &shutdown).await
         }
         (Http::Two, protocol) => {
+            let io = TokioIo::new(socket);
             let connection = http2(protocol).serve_connection(io, stack);
             run(connection, &activity, &shutdown).await
         }
@@ -158,7 +161,7 @@ trait Connection: Future<Output = hyper::Result<()>> {
     fn close(self: Pin<&mut Self>);
 }
 
-impl<T, S> Connection for http1::Connection<TokioIo<Socket<T>>, Stack<S>>
+impl<T, S> Connection for http1::Connection<TokioIo<Reworded<Socket<T>>>, Stack<S>>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answering,

@@ -171,7 +171,7 @@ impl Record {
                     draft.events.push(Event::now(budget::EXCEEDED));
                 }
             }
-            Refusal::Panicked | Refusal::Host => {}
+            Refusal::Panicked | Refusal::Host | Refusal::Unreadable(_) => {}
         }
     }
 

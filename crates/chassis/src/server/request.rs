@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use ::http::{HeaderName, HeaderValue, Method, Request, Response};
+use ::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body::Body;
 use mesh_context::{Policy, RequestContext, accept, header};
@@ -91,6 +91,15 @@ impl<S> Stack<S> {
         Self { activity, ..self }
     }
 
+    /// The same without what answers.
+    pub(super) fn alone(&self) -> Stack<()> {
+        Stack {
+            inner: (),
+            shared: Arc::clone(&self.shared),
+            activity: Arc::clone(&self.activity),
+        }
+    }
+
     /// Step 1.
     pub(super) fn open<B>(&self, request: &Request<B>) -> (Record, Class) {
         let started = Instant::now();
@@ -124,6 +133,25 @@ impl<S> Stack<S> {
                 context.deadline().passed().then_some(Refusal::OutOfTime)
             }
         }
+    }
+}
+
+impl Stack<()> {
+    /// The answer to what never became a request, on record as one of no known method or route.
+    pub(super) fn unreadable(&self, status: StatusCode) -> Response<Bytes> {
+        let unread = Request::builder().method("UNREADABLE").uri("*").body(());
+        let unread = unread.expect("a name and a star are a method and a target");
+        let (mut record, _) = self.open(&unread);
+        let refusal = Refusal::Unreadable(status);
+        record.refuse(refusal);
+        let (parts, text) = refusal
+            .answer(record.protocol(), record.context())
+            .into_parts();
+        let mut response = Response::from_parts(parts, ());
+        identify(&mut response, &record);
+        record.head(response.status(), response.headers());
+        record.close();
+        response.map(|()| text)
     }
 }
 
@@ -291,6 +319,12 @@ fn sent<RB: Body>(
     mut record: Record,
     body: impl FnOnce(Record) -> ResponseBody<RB>,
 ) -> Response<ResponseBody<RB>> {
+    identify(&mut response, &record);
+    record.head(response.status(), response.headers());
+    response.map(|()| body(record))
+}
+
+fn identify(response: &mut Response<()>, record: &Record) {
     let context = record.context();
     let request_id = context.request_id().header_value().clone();
     let trace_id = HeaderValue::try_from(context.trace_id().to_string());
@@ -298,8 +332,6 @@ fn sent<RB: Body>(
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
     headers.insert(TRACE_ID, trace_id);
-    record.head(response.status(), response.headers());
-    response.map(|()| body(record))
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     Panicked,
     /// The request does not say whom it is for, or says it twice.
     Host,
+    /// It cannot be read as HTTP/1, with this status.
+    Unreadable(StatusCode),
 }
 
 impl Refusal {
@@ -41,6 +43,7 @@ impl Refusal {
             Self::Full => Status::new(Code::ResourceExhausted, "too many requests in flight"),
             Self::Panicked => Status::new(Code::Internal, "internal error"),
             Self::Host => Status::new(Code::InvalidArgument, "no host, or more than one"),
+            Self::Unreadable(_) => Status::new(Code::InvalidArgument, "this cannot be read"),
         }
     }
 
@@ -61,6 +64,7 @@ impl Refusal {
             }
             Self::Panicked => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
             Self::Host => Problem::new(StatusCode::BAD_REQUEST, "no host, or more than one"),
+            Self::Unreadable(status) => Problem::new(status, unreadable(status)),
         }
     }
 
@@ -70,6 +74,16 @@ impl Refusal {
             Protocol::Grpc => self.status().into_http(),
             Protocol::Http => problem::answer(&self.problem(), context),
         }
+    }
+}
+
+fn unreadable(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::URI_TOO_LONG => "the address is too long",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            "the headers are longer than 16 KiB, or too many"
+        }
+        _ => "this is no HTTP request",
     }
 }
 

@@ -383,6 +383,43 @@ async fn the_routers_own_errors_are_whole_problems() {
     }
 }
 
+/// hyper answers these itself.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_gets_a_problem_too() {
+    let headers = "x: y\r\n".repeat(101);
+    for (request, status) in [
+        ("hello\r\n\r\n", 400),
+        ("GET / HTTP/3.0\r\n\r\n", 400),
+        ("GET orders/7 HTTP/1.1\r\nhost: shop\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: shop\r\na b: c\r\n\r\n", 400),
+        (
+            "POST / HTTP/1.1\r\nhost: shop\r\ncontent-length: x\r\n\r\n",
+            400,
+        ),
+        (&format!("GET / HTTP/1.1\r\n{headers}\r\n"), 431),
+    ] {
+        let mut served = Served::new(Protocol::Http);
+        served.say(GET).await;
+        served.hear("ok").await;
+        served.say(request.as_bytes()).await;
+        let (answer, _) = served.rest().await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        for header in [
+            "connection: close",
+            "content-type: application/problem+json",
+            "x-request-id: ",
+            "x-trace-id: ",
+            &format!("content-length: {}", body.len()),
+        ] {
+            assert_eq!(head.matches(header).count(), 1, "{header} in {head}");
+        }
+        assert!(body.contains("request_id") && body.ends_with('}'), "{body}");
+        let line = format!("_OTHER unmatched {status}  0ms");
+        assert_eq!(served.fixture.lines().last(), Some(&line), "{request}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn bare_line_feeds_make_exactly_one_request() {
     let mut served = Served::new(Protocol::Http);
