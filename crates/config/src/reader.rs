@@ -96,7 +96,7 @@ impl<'s> Reader<'s> {
         if let Err(reason) = parse_url(&text, schemes) {
             // Of what is no URL at all, nobody can tell which part is secret.
             let value = text.contains("://").then(|| redact(&text));
-            self.problems.push(Problem {
+            self.problem(Problem {
                 name: name.to_owned(),
                 value,
                 reason,
@@ -107,11 +107,18 @@ impl<'s> Reader<'s> {
 
     /// Records a problem that only the section can see, such as two values that do not go together.
     pub fn reject(&mut self, name: &'static str, value: &str, reason: impl Into<String>) {
-        self.problems.push(Problem {
+        self.problem(Problem {
             name: name.to_owned(),
             value: Some(redact(value)),
             reason: reason.into(),
         });
+    }
+
+    /// One that several sections come upon is told once.
+    fn problem(&mut self, problem: Problem) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     pub(crate) fn finish(self) -> (Settings, Vec<Problem>) {
@@ -173,6 +180,16 @@ mod tests {
             lines(reader),
             ["MESH_CONCURRENCY_LIMIT=\"lots\": must be a whole number from 1 to 10000"]
         );
+    }
+
+    #[test]
+    fn a_problem_that_several_sections_come_upon_is_told_once() {
+        let source = source("MESH_CONCURRENCY_LIMIT", "lots");
+        let mut reader = Reader::new(&source);
+        for _section in 0..2 {
+            reader.count("MESH_CONCURRENCY_LIMIT", 256, 1..=10_000);
+        }
+        assert_eq!(lines(reader).len(), 1);
     }
 
     #[test]
