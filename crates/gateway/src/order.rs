@@ -1,10 +1,16 @@
 //! Orders: what a customer may ask for, and what orders answers, as customers see it.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU8};
 
 use mesh_proto::orders::v1 as wire;
 use serde::{Deserialize, Serialize, Serializer};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{
+    OffsetDateTime,
+    format_description::well_known::{
+        Iso8601,
+        iso8601::{Config, EncodedConfig, TimePrecision},
+    },
+};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -258,10 +264,17 @@ impl TryFrom<wire::PlaceOrderResponse> for Placed {
     }
 }
 
+/// RFC 3339 with all six digits of the microseconds, so that times sort as their texts do.
+const MICROSECONDS: EncodedConfig = Config::DEFAULT
+    .set_time_precision(TimePrecision::Second {
+        decimal_digits: NonZeroU8::new(6),
+    })
+    .encode();
+
 fn timestamp(micros: i64) -> Result<String, Malformed> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
         .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
+        .and_then(|time| time.format(&Iso8601::<MICROSECONDS>).ok())
         .ok_or(Malformed("a time is out of range"))
 }
 
@@ -271,11 +284,14 @@ mod tests {
 
     #[test]
     fn times_are_rfc_3339_in_utc() {
-        assert_eq!(timestamp(0).unwrap(), "1970-01-01T00:00:00Z");
-        assert_eq!(
-            timestamp(1_000_000_000_123_456).unwrap(),
-            "2001-09-09T01:46:40.123456Z"
-        );
+        assert_eq!(timestamp(0).unwrap(), "1970-01-01T00:00:00.000000Z");
+        for (micros, text) in [
+            (1_000_000_000_123_456, "2001-09-09T01:46:40.123456Z"),
+            (1_000_000_000_123_450, "2001-09-09T01:46:40.123450Z"),
+            (1_000_000_000_000_000, "2001-09-09T01:46:40.000000Z"),
+        ] {
+            assert_eq!(timestamp(micros).unwrap(), text);
+        }
         assert!(timestamp(i64::MAX).is_err());
         assert!(timestamp(i64::MIN).is_err());
     }

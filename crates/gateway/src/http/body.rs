@@ -3,23 +3,26 @@
 //! serde alone is too kind: it takes an array for an object (`[2]` for `{"quantity":2}`), and it stops at the first
 //! wrong value without seeing that the rest is no JSON at all.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use axum::body::{Body, Bytes};
 use bytes::BytesMut;
 use http::{HeaderMap, header::CONTENT_TYPE};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+use tokio::time::timeout;
 
 use crate::error::Error;
 
 /// The longest body that is read.
 const LIMIT: usize = 64 * 1024;
-/// The most that is read of a body that is refused.
+/// The most that is read of a body that is refused, and how long it is waited for.
 const DISCARDED: u64 = 1024 * 1024;
+const DISCARDING: Duration = Duration::from_secs(1);
 
 /// A body that is JSON, of whatever shape.
 #[derive(Debug)]
@@ -69,6 +72,11 @@ fn says_json(headers: &HeaderMap) -> bool {
 }
 
 async fn collect(mut body: Body) -> Result<Bytes, Error> {
+    // What is too long by its own account is refused without waiting for it.
+    if body.size_hint().lower() > LIMIT as u64 {
+        discard(body).await;
+        return Err(Error::TooLarge);
+    }
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Error::BadRequest("the body broke off".to_owned()))?;
@@ -87,18 +95,21 @@ async fn collect(mut body: Body) -> Result<Bytes, Error> {
 /// Reads the rest of a body that is refused, within reason: a connection closed on bytes that were sent is reset, and the
 /// sender may never see why.
 async fn discard(mut body: Body) {
-    use http_body::Body as _;
     let mut left = DISCARDED;
     if body.size_hint().lower() > left {
         return;
     }
-    while let Some(Ok(frame)) = body.frame().await {
-        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        match left.checked_sub(length) {
-            Some(rest) => left = rest,
-            None => return,
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
         }
-    }
+    };
+    // One that stops coming is told the same.
+    let _ = timeout(DISCARDING, rest).await;
 }
 
 /// A JSON object read as `T`, and nothing but an object.

@@ -32,7 +32,7 @@ impl Visitor {
         headers: &HeaderMap,
         deadline: Deadline,
     ) -> Result<Self, Error> {
-        if let Some(id) = cookie(headers).and_then(SessionId::parse) {
+        if let Some(id) = session_id(headers) {
             let name = id.name();
             if let Some(held) = sessions.find(&name, deadline).await? {
                 let issued = None;
@@ -113,16 +113,16 @@ impl Visitor {
     }
 }
 
-/// The first cookie of our name. HTTP/2 may split the cookies over several headers.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The first cookie of our name that we may have issued. HTTP/2 may split the cookies over several headers, and those of
+/// others on the same host may be of any bytes.
+fn session_id(headers: &HeaderMap) -> Option<SessionId> {
     headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|header| header.to_str().ok())
-        .flat_map(|header| header.split(';'))
-        .filter_map(|cookie| cookie.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE_NAME)
-        .map(|(_, value)| value)
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|cookie| std::str::from_utf8(cookie).ok()?.trim().split_once('='))
+        .filter(|(name, _)| *name == COOKIE_NAME)
+        .find_map(|(_, value)| SessionId::parse(value))
 }
 
 #[cfg(test)]
@@ -160,6 +160,33 @@ mod tests {
                 .unwrap();
             assert_eq!(*again.name(), name);
             assert_eq!(set_cookie(&again.answer(())), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_session_is_found_whatever_other_cookies_there_are() {
+        let sessions = Memory::new();
+        let first = Visitor::of(&sessions, &HeaderMap::new(), soon())
+            .await
+            .unwrap();
+        let name = first.name().clone();
+        let response = first.answer(());
+        let ours = set_cookie(&response).unwrap().split(';').next().unwrap();
+        for others in [
+            "a=\u{e9}; ",
+            "flag; ",
+            ";;",
+            "a=\"b=c\";",
+            "mesh_session=x; ",
+        ] {
+            let latin_1: Vec<u8> = others.chars().map(|c| c as u8).collect();
+            for others in [others.as_bytes(), &latin_1] {
+                let sent = [others, ours.as_bytes()].concat();
+                let sent =
+                    HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(&sent).unwrap())]);
+                let again = Visitor::of(&sessions, &sent, soon()).await.unwrap();
+                assert_eq!(*again.name(), name, "{others:?}");
+            }
         }
     }
 

@@ -165,6 +165,29 @@ async fn more_than_64_kib_is_413_however_it_comes() {
     shop.send(post().key("k").said_json(most)).await.expect(201);
 }
 
+/// A body of which a little comes, and then nothing.
+fn stalled() -> Body {
+    let begun = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"{")))]);
+    StreamBody::new(begun.chain(stream::pending()))
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+#[tokio::test]
+async fn what_is_refused_is_refused_although_the_rest_never_comes() {
+    let shop = Shop::open().await;
+    let send = async |kind: &str, length: &str, status| {
+        let ask = post().key("k").header("content-type", kind);
+        let ask = ask.header("content-length", length).body(stalled());
+        shop.send(ask).await.expect(status)
+    };
+    tokio::join!(
+        send("application/json", "100000", 413),
+        send("application/json", "10000000", 413),
+        send("text/plain", "1000", 415),
+    );
+}
+
 #[tokio::test]
 async fn what_is_not_json_is_400_even_when_its_beginning_has_the_wrong_shape() {
     let shop = Shop::open().await;

@@ -55,7 +55,7 @@ async fn a_paid_order_is_201_with_its_place() {
             {"sku": "P-02", "quantity": 2, "unit_price": eur(1), "total": eur(2)},
             {"sku": "P-01", "quantity": 1, "unit_price": eur(1), "total": eur(1)},
         ],
-        "total": eur(3), "created_at": "2023-11-14T22:13:20Z", "updated_at": "2023-11-14T22:13:20.5Z"
+        "total": eur(3), "created_at": "2023-11-14T22:13:20.000000Z", "updated_at": "2023-11-14T22:13:20.500000Z"
     });
     assert_eq!(answer.json(), expected);
 
