@@ -9,5 +9,5 @@ pub use self::{
     mutation::{Mutation, mutations},
     outside::outside,
     prometheus::{configurations, entries, promtool},
-    sets::{every, mutable, root, whole, yaml_files},
+    sets::{every, mutable, mutable_canary, root, whole, yaml_files},
 };

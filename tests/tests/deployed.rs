@@ -1,7 +1,7 @@
 //! What this repository deploys: kustomize builds it, schemas allow it, what it names is there, nothing lacks what it needs.
 //! And each of these checks finds what it is there for, in the same manifests made wrong.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use mesh_manifests::{
     Cluster, Finding, Manifests, Processes, Schemas, pod_security, ports, references, workloads,
@@ -69,6 +69,23 @@ fn what_is_named_is_there_and_nothing_lacks_what_it_needs() {
     }
 }
 
+/// `kubectl apply` warns of an object that something else has made.
+#[test]
+fn nobody_is_told_to_create_a_namespace_that_is_applied() {
+    let applied = manifests::every().flat_map(|set| set.of("Namespace"));
+    let applied: BTreeSet<_> = applied.map(|namespace| namespace.name.as_str()).collect();
+    assert!(applied.contains("shop"), "{applied:?}");
+    let guides = ["README.md", "deploy/README.md", "istio/README.md"];
+    let guides = guides.map(|guide| manifests::root().join(guide));
+    for file in manifests::yaml_files().into_iter().chain(guides) {
+        let text = fs::read_to_string(&file).expect("it is text");
+        let names = text.split("create namespace ").skip(1);
+        for name in names.filter_map(|rest| rest.split_whitespace().next()) {
+            assert!(!applied.contains(name), "{}: {name}", file.display());
+        }
+    }
+}
+
 #[test]
 fn prometheus_takes_its_rules_and_its_configuration() {
     for set in manifests::every() {
@@ -103,10 +120,14 @@ fn each_schema_finds_what_is_wrong() {
 
 #[test]
 fn each_rule_finds_what_is_wrong() {
-    let set = manifests::mutable();
-    let missed: Vec<_> = mutations(include_str!("deployed/of-rules.txt"))
-        .into_iter()
-        .filter_map(|mutation| mutation.missed(&findings(&mutation.apply(set))))
-        .collect();
+    let canary = manifests::mutable_canary();
+    let missed: Vec<_> = [
+        (manifests::mutable(), include_str!("deployed/of-rules.txt")),
+        (&canary, include_str!("deployed/of-canary.txt")),
+    ]
+    .into_iter()
+    .flat_map(|(set, table)| mutations(table).into_iter().map(move |row| (set, row)))
+    .filter_map(|(set, mutation)| mutation.missed(&findings(&mutation.apply(set))))
+    .collect();
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }

@@ -40,22 +40,38 @@ pub fn workloads(cluster: &Cluster<'_>, processes: &Processes<'_>) -> Vec<Findin
             .filter(|pod| pod.owner.kind == "Deployment" && pod.namespace() == processes.namespace)
             .filter(|pod| pod.label("app") == Some(name))
             .collect();
-        if !pods.iter().any(|pod| pod.owner.name == *name) {
+        let process = pods.iter().find(|pod| pod.owner.name == *name);
+        if process.is_none() {
             findings.push(Finding {
                 object: format!("Deployment {}/{name}", processes.namespace),
                 field: String::new(),
                 problem: "is missing".to_owned(),
             });
         }
-        for pod in pods {
+        for pod in &pods {
+            if let Some(process) = process {
+                told_the_same(pod, process, name, &mut findings);
+            }
             template(pod, name, &mut findings);
             life(pod, processes.drain_timeout, &mut findings);
             scaled_by_one(cluster, pod, name, &mut findings);
             guarded(cluster, pod, processes.mesh, &mut findings);
         }
     }
+    for pod in cluster.pods() {
+        versioned(pod, &mut findings);
+    }
     autoscalers(cluster, &mut findings);
     findings
+}
+
+/// `istioctl validate` warns of a Deployment whose pods do not say which version they are.
+fn versioned(pod: &Pod<'_>, findings: &mut Vec<Finding>) {
+    let mut labels = ["version", "app.kubernetes.io/version"].into_iter();
+    if pod.owner.kind == "Deployment" && !labels.any(|label| pod.label(label).is_some()) {
+        let field = format!("{}.metadata.labels", pod.field);
+        findings.push(Finding::of(pod.owner, field, "say no version"));
+    }
 }
 
 fn template(pod: &Pod<'_>, name: &str, findings: &mut Vec<Finding>) {
@@ -128,6 +144,27 @@ fn of_container(pod: &Pod<'_>, field: &str, container: &Value, findings: &mut Ve
     }
     if container["securityContext"]["readOnlyRootFilesystem"] != true {
         problem("securityContext.readOnlyRootFilesystem", "must be true");
+    }
+}
+
+/// A canary knows every variable that the process does: it is made of the base, which is not all that an overlay says.
+fn told_the_same(pod: &Pod<'_>, process: &Pod<'_>, name: &str, findings: &mut Vec<Finding>) {
+    let variables = |pod: &Pod<'_>| -> Vec<String> {
+        pod.containers()
+            .filter(|(_, container)| container["name"] == name)
+            .flat_map(|(_, container)| container["env"].as_array().into_iter().flatten())
+            .filter_map(|variable| variable["name"].as_str().map(str::to_owned))
+            .collect()
+    };
+    let told = variables(pod);
+    for variable in variables(process) {
+        if !told.contains(&variable) {
+            findings.push(Finding::of(
+                pod.owner,
+                format!("{}.spec.containers.{name}.env", pod.field),
+                format!("{variable} is missing, which {} has", process.owner),
+            ));
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use mesh_manifests::Manifests;
 
 /// The overlay that mutations are made of: it has everything in it.
 const MUTABLE: &str = "deploy/overlays/kind";
+const CANARY: &str = "istio/canary";
 /// Components that no overlay here has, each with one that it is made for.
 const CHOICES: [(&str, &str); 2] = [
     ("deploy/overlays/kind", "deploy/components/request-rate"),
@@ -74,8 +75,8 @@ pub fn every() -> impl Iterator<Item = &'static Manifests> {
     BUILT.values()
 }
 
-/// What people apply: each overlay by itself; production with what is put over it, the canary, every fault and the load test;
-/// and overlays with the components that are theirs to choose.
+/// What people apply: each overlay by itself; those with Istio with what is put over them, the canary, every fault and the load
+/// test; and overlays with the components that are theirs to choose.
 ///
 /// # Panics
 ///
@@ -89,10 +90,8 @@ pub fn whole() -> Vec<Manifests> {
     };
     let mut sets: Vec<_> = below("deploy/overlays/").cloned().collect();
     assert!(sets.len() >= 3, "kind, production, no-mesh");
-    for over in below("istio/faults/").chain([&BUILT["istio/canary"], &BUILT["deploy/load"]]) {
-        let mut set = BUILT["deploy/overlays/production"].clone();
-        set.put_over(over.clone());
-        sets.push(set);
+    for over in below("istio/faults/").chain([&BUILT[CANARY], &BUILT["deploy/load"]]) {
+        sets.extend(["deploy/overlays/production", MUTABLE].map(|overlay| put_over(overlay, over)));
     }
     sets.extend(CHOICES.map(|(overlay, component)| with(overlay, component)));
     sets
@@ -106,6 +105,23 @@ pub fn whole() -> Vec<Manifests> {
 #[must_use]
 pub fn mutable() -> &'static Manifests {
     &BUILT[MUTABLE]
+}
+
+/// The same with the canary over it, for mutations of that.
+///
+/// # Panics
+///
+/// When kustomize refuses one.
+#[must_use]
+pub fn mutable_canary() -> Manifests {
+    put_over(MUTABLE, &BUILT[CANARY])
+}
+
+/// An overlay, and then something else.
+fn put_over(overlay: &str, over: &Manifests) -> Manifests {
+    let mut set = BUILT[overlay].clone();
+    set.put_over(over.clone());
+    set
 }
 
 /// An overlay with one more component.
