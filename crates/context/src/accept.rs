@@ -6,7 +6,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    Deadline, Policy, RequestContext, RequestId, SpanId, TraceId, b3, baggage, context::Inner,
+    Deadline, Policy, RequestContext, RequestId, SpanId, TraceId, b3, baggage,
+    context::{Inner, new_trace},
     header, parse_grpc_timeout, w3c,
 };
 
@@ -192,11 +193,14 @@ impl<'h> Received<'h> {
         policy: &Policy,
         headers: &mut Vec<(HeaderName, HeaderValue)>,
     ) {
+        let came = self.b3.is_some() || !self.multi.is_empty();
+        if !policy.formats.w3c && !came {
+            headers.extend(new_trace(policy.formats, (trace_id, span_id, sampled)));
+            return;
+        }
         let mut put = |name, value| headers.push((HeaderName::from_static(name), value));
         if policy.formats.w3c {
-            let as_received = found
-                .w3c
-                .is_some_and(|w3c| w3c.current && (policy.trusted || !w3c.sampled));
+            let as_received = policy.trusted && found.w3c.is_some_and(|w3c| w3c.current);
             let value = match self.traceparent[..] {
                 [value] if as_received => value.clone(),
                 _ => w3c::format(trace_id, span_id, sampled),

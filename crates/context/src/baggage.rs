@@ -14,14 +14,13 @@ pub(crate) fn limited<'h>(received: impl Iterator<Item = &'h HeaderValue>) -> Op
     let members = texts
         .flat_map(|text| text.split(','))
         .map(str::trim)
-        .filter(|member| member.contains('='));
+        .filter(|member| member.find('=').is_some_and(|key| key > 0));
     for member in members.take(MEMBERS) {
-        if kept.len() + member.len() + 1 > BYTES {
+        let comma = if kept.is_empty() { "" } else { "," };
+        if kept.len() + comma.len() + member.len() > BYTES {
             break;
         }
-        if !kept.is_empty() {
-            kept.push(',');
-        }
+        kept.push_str(comma);
         kept.push_str(member);
     }
     (!kept.is_empty())
@@ -53,6 +52,13 @@ mod tests {
         assert_eq!(limit(&[&nine]).expect("eight").split(',').count(), 8);
         let big = format!("a=1,b={},c=3", "x".repeat(1100));
         assert_eq!(limit(&[&big]).as_deref(), Some("a=1"));
-        assert_eq!(limit(&["", "junk", ","]), None);
+        assert_eq!(limit(&["", "junk", ",", "=v"]), None);
+        for whole in [
+            format!("a={},b=2", "x".repeat(1018)),
+            "a=".to_owned() + &"x".repeat(1022),
+        ] {
+            assert_eq!(limit(&[&whole]), Some(whole));
+        }
+        assert_eq!(limit(&[&format!("a={}", "x".repeat(1023))]), None);
     }
 }

@@ -42,11 +42,10 @@ impl RequestContext {
         let trace_id = TraceId::random();
         let sampled = policy.spans.is_some() && policy.sampler.decide(trace_id, None);
         let span_id = SpanId::random();
-        let mut passed_on = Vec::new();
-        if policy.spans.is_none() && policy.formats.w3c {
-            let traceparent = w3c::format(trace_id, span_id, sampled);
-            passed_on.push((HeaderName::from_static(header::TRACEPARENT), traceparent));
-        }
+        let passed_on = match policy.spans {
+            Some(_) => Vec::new(),
+            None => new_trace(policy.formats, (trace_id, span_id, sampled)),
+        };
         Self::new(Inner {
             trace_id,
             span_id,
@@ -171,6 +170,32 @@ impl RequestContext {
         };
         b3.write(headers, inner.formats.b3, inner.formats.b3_multi);
     }
+}
+
+/// The headers of a trace that nobody sent and nobody makes spans of: W3C's, or B3's where only that is spoken.
+pub(crate) fn new_trace(
+    formats: Formats,
+    (trace_id, span_id, sampled): (TraceId, SpanId, bool),
+) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers = HeaderMap::new();
+    if formats.w3c {
+        let traceparent = w3c::format(trace_id, span_id, sampled);
+        headers.insert(HeaderName::from_static(header::TRACEPARENT), traceparent);
+    } else {
+        let b3 = b3::Outgoing {
+            trace_id,
+            span_id,
+            parent: None,
+            sampled,
+            debug: false,
+            short: false,
+        };
+        b3.write(&mut headers, formats.b3, formats.b3_multi);
+    }
+    let named = headers.into_iter();
+    named
+        .filter_map(|(name, value)| Some((name?, value)))
+        .collect()
 }
 
 impl fmt::Debug for RequestContext {

@@ -357,6 +357,8 @@ fn at_the_edge_ids_are_kept_and_the_decision_is_ours() {
     );
     let (_, onward) = through(&[("b3", "1")], &edge(copying()));
     assert_eq!(onward["b3"], "0");
+    let (_, onward) = through(&[("traceparent", &w3c(TRACE, "02"))], &edge(copying()));
+    assert_eq!(onward["traceparent"], w3c(TRACE, "00"));
 }
 
 #[test]
@@ -408,6 +410,17 @@ fn propagators_choose_what_is_read_and_written() {
             && !onward.contains_key("traceparent")
             && !onward.contains_key("x-b3-traceid")
     );
+    for formats in ["b3", "b3multi"] {
+        let formats = Formats::parse(formats).expect("known names");
+        let policy = Policy {
+            formats,
+            ..copying()
+        };
+        let (accepted, onward) = through(&[("traceparent", &w3c(OTHER, "01"))], &policy);
+        let again = accept(&onward, &policy).context;
+        assert_eq!(again.trace_id(), accepted.context.trace_id(), "{onward:?}");
+        assert!(!again.sampled() && !onward.contains_key("traceparent"));
+    }
     let (_, onward) = through(&sent, &only("none"));
     assert_eq!(
         onward.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
