@@ -2,6 +2,7 @@
 
 use std::{sync::OnceLock, time::Duration};
 
+use mesh_context::GRPC_CODES;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
     core::Collector,
@@ -15,34 +16,13 @@ const BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// gRPC's codes by number, as metrics name them.
-const CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
 /// Metrics of the calls to one peer.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     /// By index of the declared call, then by code.
-    outcomes: Vec<[OnceLock<(IntCounter, Histogram)>; CODES.len()]>,
+    outcomes: Vec<[OnceLock<(IntCounter, Histogram)>; GRPC_CODES.len()]>,
     pub(crate) not_started_deadline: IntCounter,
     pub(crate) not_started_bulkhead: IntCounter,
 }
@@ -97,7 +77,7 @@ impl Metrics {
     pub(crate) fn record(&self, index: usize, method: &'static str, code: Code, time: Duration) {
         let number = usize::try_from(i32::from(code)).unwrap_or_default();
         let (count, duration) = self.outcomes[index][number].get_or_init(|| {
-            let labels = [method, CODES[number]];
+            let labels = [method, GRPC_CODES[number]];
             (
                 self.requests.with_label_values(&labels),
                 self.durations.with_label_values(&labels),

@@ -35,6 +35,7 @@
 mod accept;
 mod b3;
 mod baggage;
+mod code;
 mod context;
 mod deadline;
 mod ids;
@@ -45,6 +46,7 @@ mod span;
 mod w3c;
 
 pub use accept::{Accepted, accept};
+pub use code::GRPC_CODES;
 pub use context::RequestContext;
 pub use deadline::{Deadline, MalformedTimeout, format_grpc_timeout, parse_grpc_timeout};
 pub use ids::{SpanId, TraceId};

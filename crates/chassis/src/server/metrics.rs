@@ -2,6 +2,7 @@
 
 use std::{sync::OnceLock, time::Duration};
 
+use mesh_context::GRPC_CODES;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
@@ -93,7 +94,7 @@ pub(crate) struct Series {
     method: &'static str,
     route: String,
     duration: Histogram,
-    by_code: [OnceLock<IntCounter>; code::COUNT],
+    by_code: [OnceLock<IntCounter>; GRPC_CODES.len()],
     by_status: [OnceLock<IntCounter>; STATUSES.len()],
 }
 
