@@ -217,17 +217,17 @@ async fn metrics_carry_the_labels_they_should() {
 
 #[tokio::test]
 async fn metrics_without_labels_stand_at_zero_from_the_start() {
-    let processes = Processes::only(&["payments"]).start().await;
-    let metrics = processes.metrics("payments").await;
-    for (name, _) in LEAST.iter().filter(|(_, labels)| labels.is_empty()) {
-        assert!(metrics.families().contains(*name), "{name} is not there");
-    }
-    for prefix in ["process_", "tokio_"] {
-        let found = metrics
-            .families()
-            .iter()
-            .any(|name| name.starts_with(prefix));
-        assert!(found, "no {prefix}* in {:?}", metrics.families());
+    for process in ["payments", "fulfillment"] {
+        let processes = Processes::only(&[process]).start().await;
+        let metrics = processes.metrics(process).await;
+        let families = metrics.families();
+        for (name, _) in LEAST.iter().filter(|(_, labels)| labels.is_empty()) {
+            assert!(families.contains(*name), "{process} has no {name}");
+        }
+        for prefix in ["process_", "tokio_"] {
+            let found = families.iter().any(|name| name.starts_with(prefix));
+            assert!(found, "{process} has no {prefix}* in {families:?}");
+        }
     }
 }
 

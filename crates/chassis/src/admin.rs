@@ -19,6 +19,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -28,11 +29,15 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Body;
 use mesh_config::{Reader, Settings};
 use prometheus::Registry;
+use tokio::time::timeout;
 
+pub(crate) use self::profile::Profiling;
 use crate::{Readiness, heartbeat::Heartbeat, lifecycle::StartError, telemetry::LogLevel};
 
 /// The only body that is read is a line of log directives.
 const MAX_BODY: usize = 8 << 10;
+/// The longest an answer waits for the process to be built.
+const BUILD: Duration = Duration::from_secs(1);
 
 /// One admin route.
 #[derive(Debug)]
@@ -72,7 +77,7 @@ pub const ROUTES: &[Route] = &[
         method: "GET",
         path: "/readyz",
         about: "200 when the process can serve, else 503 and what it waits for",
-        handle: Handle::Now(ready::handle),
+        handle: Handle::Later(ready::handle),
     },
     Route {
         method: "GET",
@@ -141,6 +146,15 @@ pub(crate) struct State {
     pub(crate) registry: Registry,
     pub(crate) settings: Settings,
     pub(crate) log_level: LogLevel,
+    pub(crate) profiling: Profiling,
+}
+
+impl State {
+    /// What a process waits for and what it counts is known once it is built, moments after this listener answers; who asks
+    /// before is told then.
+    async fn built(&self) {
+        let _ = timeout(BUILD, self.readiness.built()).await;
+    }
 }
 
 /// A listener that nothing answers on yet.

@@ -38,15 +38,12 @@ use crate::{
     heartbeat::Heartbeat,
     metrics,
     runtime::Parts,
-    server::{AccessLog, Drained, Server, ServerParts},
+    server::{self, AccessLog, Drained, Server, ServerParts},
     shutdown::Trigger,
     signals::Signals,
     telemetry::{Logs, panics},
     version,
 };
-
-/// What a process that is not built yet waits for.
-const START: &str = "start";
 
 /// Why a process did not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +107,7 @@ async fn live<P: Process>(
     announce(P::NAME, &settings, &admin, listener.as_ref());
 
     let (runtime, trigger, export) = handles::<P>(&chassis, main)?;
-    let starting = runtime.readiness().register(START);
+    let starting = runtime.readiness().starting();
     let admin = answer_probes::<P>(admin, &runtime, settings, &logs);
     let concurrency = server.map_or(0, |server| server.concurrency);
     let parts = server_parts(&runtime, concurrency, Arc::new(logs.access()));
@@ -172,6 +169,7 @@ fn answer_probes<P: Process>(
         registry: runtime.metrics().clone(),
         settings,
         log_level: logs.level(),
+        profiling: admin::Profiling::default(),
     }))
 }
 
@@ -211,7 +209,10 @@ async fn build<P: Process>(
     let handle = runtime.clone();
     let built = main.spawn(async move {
         match (P::build(own, &handle)?, listener) {
-            (Inbound::None, None) => Ok(None),
+            (Inbound::None, None) => {
+                server::metrics_of_none(&parts.registry)?;
+                Ok(None)
+            }
             (_, None) => Err("the process answers requests but has no listener".into()),
             (inbound, Some(listener)) => Server::new(listener, inbound, parts).map(Some),
         }

@@ -4,6 +4,8 @@ use tokio::sync::watch;
 
 /// What `/readyz` waits for while the process drains.
 const SHUTDOWN: &str = "shutdown";
+/// What a process that is not built yet waits for: what else it will wait for is not known before.
+const START: &str = "start";
 
 /// Cheap to clone. Ready when every [`Blocker`] is ready and the process does not drain.
 #[derive(Debug, Clone)]
@@ -51,6 +53,20 @@ impl Readiness {
             name,
             readiness: self.clone(),
         }
+    }
+
+    /// The process is being built until this blocker is ready.
+    pub(crate) fn starting(&self) -> Blocker {
+        self.register(START)
+    }
+
+    /// Ends when the process is built.
+    pub(crate) async fn built(&self) {
+        let mut waiting = self.0.subscribe();
+        // As below, the channel cannot close.
+        let _ = waiting
+            .wait_for(|waiting| !waiting.names.contains(&START))
+            .await;
     }
 
     /// What the process waits for; empty when it is ready.

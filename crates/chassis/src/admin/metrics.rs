@@ -11,6 +11,7 @@ use super::{Answer, Asked, State, body_of, text};
 /// Encoded on a thread of its own, because collecting reads files and a probe must not wait for it.
 pub(super) fn handle(state: Arc<State>, _: Asked) -> BoxFuture<'static, Answer> {
     async move {
+        state.built().await;
         match tokio::task::spawn_blocking(move || encode(&state.registry)).await {
             Ok(Ok(metrics)) => body_of(StatusCode::OK, TEXT_FORMAT, metrics),
             Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),

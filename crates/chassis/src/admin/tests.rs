@@ -10,6 +10,7 @@ use tokio::{
     net::TcpStream,
     time::{advance, timeout},
 };
+use tokio_test::{assert_pending, task};
 
 use super::*;
 use crate::telemetry::LogLevel;
@@ -46,6 +47,7 @@ fn state() -> Arc<State> {
             .unwrap()
             .settings,
         log_level: LogLevel::unattached(),
+        profiling: Profiling::default(),
     })
 }
 
@@ -135,6 +137,41 @@ async fn readiness_names_what_it_waits_for_and_recovers() {
     let (status, body) = ask(&state, "GET", "/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(parse(&body)["waiting_for"], json!(["shutdown"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_while_the_process_is_built_is_told_when_it_is() {
+    let state = state();
+    let starting = state.readiness.starting();
+    let mut ready = task::spawn(ask(&state, "GET", "/readyz"));
+    let mut metrics = task::spawn(ask(&state, "GET", "/metrics"));
+    assert_pending!(ready.poll());
+    assert_pending!(metrics.poll());
+    let alive = ask(&state, "GET", "/healthz").await;
+    assert_eq!(alive.0, StatusCode::OK);
+
+    let _store = state.readiness.register("store");
+    starting.ready();
+    let (_, body) = ready.await;
+    assert_eq!(parse(&body)["waiting_for"], json!(["store"]));
+    assert_eq!(metrics.await.0, StatusCode::OK);
+
+    let _never_built = state.readiness.starting();
+    let (_, body) = ask(&state, "GET", "/readyz").await;
+    assert_eq!(parse(&body)["waiting_for"], json!(["start", "store"]));
+}
+
+#[tokio::test]
+async fn while_a_profile_is_taken_others_are_refused() {
+    let state = state();
+    let taken = state.profiling.begin(Duration::from_secs(9));
+    for path in ["/debug/pprof/heap", "/debug/pprof/profile?seconds=1"] {
+        let request = Request::get(path).body(Empty::<Bytes>::new()).unwrap();
+        let refused = answer(Arc::clone(&state), HERE.into(), request).await;
+        assert_eq!(refused.status(), StatusCode::CONFLICT, "{path}");
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "9", "{path}");
+    }
+    drop(taken);
 }
 
 #[tokio::test]
