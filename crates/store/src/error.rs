@@ -64,21 +64,23 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Whether a database's code says that it cannot work now, rather than that it will not do this.
+/// Whether a database's code says that it cannot work now, rather than that it will not do this. One that does not let us
+/// in, or not at what is ours, is away too: whoever set it up so will set it right, and until then work is to be held.
 ///
 /// PostgreSQL's codes have five characters (<https://www.postgresql.org/docs/15/errcodes-appendix.html>), SQLite's are
 /// numbers whose low byte is the primary code (<https://www.sqlite.org/rescode.html>).
 fn is_away(code: Option<&str>) -> bool {
     let Some(code) = code else { return false };
     if code.len() == 5 && code.is_ascii() {
-        // Connection lost, no resources, shut down or starting, deadlock or serialization failure (nothing was done),
-        // lock not available, cancelled, a standby that takes no writes, ended for being idle too long.
-        return ["08", "53", "57", "40"].contains(&&code[..2]) && code != "08P01"
-            || ["55P03", "25006", "25P03"].contains(&code);
+        // Connection lost, no resources, shut down or starting, the system's own fault, deadlock or serialization failure
+        // (nothing was done), we are not let in; no such database, no right to a table, lock not available, a standby that
+        // takes no writes, ended for being idle too long.
+        return ["08", "53", "57", "58", "40", "28"].contains(&&code[..2]) && code != "08P01"
+            || ["3D000", "42501", "55P03", "25006", "25P03"].contains(&code);
     }
-    // BUSY, LOCKED, IOERR, FULL, CANTOPEN.
+    // BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
     code.parse::<i32>()
-        .is_ok_and(|code| [5, 6, 10, 13, 14].contains(&(code & 0xff)))
+        .is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)))
 }
 
 #[cfg(test)]
@@ -88,7 +90,8 @@ mod tests {
     #[test]
     fn codes_that_pass_by_themselves_mean_away() {
         for away in [
-            "08006", "53300", "57P01", "57P03", "57014", "40P01", "25006", "5", "261", "14", "522",
+            "08006", "53300", "57P01", "57P03", "57014", "58030", "40P01", "28P01", "3D000",
+            "42501", "25006", "5", "261", "8", "14", "522",
         ] {
             assert!(is_away(Some(away)), "{away}");
         }

@@ -14,14 +14,14 @@ use std::{
 
 use mesh_context::Deadline;
 use sqlx::{AnyConnection, ConnectOptions as _, any::AnyConnectOptions};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{Connection, config::Location, limit::Limit};
 
-/// A database that has not let us in by then is away.
-const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// A database that has not let us in by then is away. Longer than any request waits for it: see [`Pool::open`].
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// For the rollback of a transaction that was dropped.
-const ROLLBACK_LIMIT: Duration = Duration::from_secs(1);
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(3);
 
 pub(crate) struct Pool {
     options: AnyConnectOptions,
@@ -59,33 +59,59 @@ impl Pool {
 
     /// A connection on which a transaction has begun with the statement `begin`.
     pub(crate) async fn begin(
-        &self,
+        self: &Arc<Self>,
         begin: &'static str,
         limit: Limit,
     ) -> Result<Held, sqlx::Error> {
         let permit = self.permit(limit).await?;
-        while let Some(mut connection) = self.take_idle() {
+        loop {
+            // First, so that whoever has no time left does not cost a connection.
+            let begin = self.statement(begin, limit)?;
+            let Some(mut connection) = self.take_idle() else {
+                break;
+            };
             connection.renew(limit);
-            match connection.run(self.statement(begin, limit)?).await {
+            match connection.run(begin).await {
                 Ok(()) => return Ok(Held { connection, permit }),
                 // Nothing has happened yet, so another connection may do: the database was restarted since, perhaps.
                 Err(error) => tracing::debug!(%error, "closing a used connection"),
             }
         }
-        let mut connection = self.connect(limit).await?;
-        connection.run(self.statement(begin, limit)?).await?;
-        Ok(Held { connection, permit })
+        let mut held = self.open(permit, limit).await?;
+        held.connection.renew(limit);
+        let begin = self.statement(begin, limit)?;
+        held.connection.run(begin).await?;
+        Ok(held)
     }
 
     /// A new connection that counts for no one.
-    pub(crate) async fn connect(&self, limit: Limit) -> Result<Connection, sqlx::Error> {
-        let raw: AnyConnection = limit
-            .at_most(CONNECT_LIMIT)
-            .bound(self.options.connect())
-            .await?;
-        let mut connection = Connection::new(raw, limit);
+    pub(crate) async fn connect(&self) -> Result<Connection, sqlx::Error> {
+        let limit = || Limit::alone(CONNECT_LIMIT);
+        let raw: AnyConnection = limit().bound(self.options.connect()).await?;
+        let mut connection = Connection::new(raw, limit());
         connection.run(self.session.clone()).await?;
         Ok(connection)
+    }
+
+    /// A new connection. Making it goes on when the request has no more time for it, and then it is there for the next:
+    /// with very little CPU it takes longer than any request has, and whoever begins anew each time never gets one.
+    async fn open(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        limit: Limit,
+    ) -> Result<Held, sqlx::Error> {
+        let pool = Arc::clone(self);
+        let (sender, made) = oneshot::channel();
+        // Ends by its own limit; the permit goes with it, so there are never more of them than connections.
+        tokio::runtime::Handle::current().spawn(async move {
+            let made = pool.connect().await;
+            let made = made.map(|connection| Held { connection, permit });
+            if let Err(Ok(unclaimed)) = sender.send(made) {
+                pool.give_back(unclaimed);
+            }
+        });
+        let made = async { made.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)) };
+        limit.bound(made).await
     }
 
     /// Takes back a connection whose transaction has ended.
@@ -105,7 +131,7 @@ impl Pool {
             return;
         };
         let pool = Arc::clone(self);
-        // One message that outlives a dropped future by at most a second; the permit goes with it.
+        // One message that outlives a dropped future for a moment; the permit goes with it.
         runtime.spawn(async move {
             held.connection
                 .renew(Limit::new(Deadline::after(ROLLBACK_LIMIT)));

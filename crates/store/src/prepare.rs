@@ -8,11 +8,10 @@ use std::{
     time::Duration,
 };
 
-use mesh_context::Deadline;
 use sqlx::{Row as _, migrate::Migrator};
 use tokio::time::{sleep, timeout};
 
-use crate::{Connection, Error, config::Location, limit::Limit, pool::Pool};
+use crate::{Connection, Error, config::Location, pool::Pool};
 
 /// All of it, the migrations of another replica that we wait for included.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -51,7 +50,7 @@ async fn sqlite(path: &Path, migrator: &Migrator, pool: &Pool) -> Result<(), Err
             std::fs::TryLockError::Error(error) => return Err(sqlx::Error::Io(error).into()),
         }
     }
-    let connection = pool.connect(connect_limit()).await?;
+    let connection = pool.connect().await?;
     migrate(connection, migrator).await
     // The file is closed here, and with it the lock is given up.
 }
@@ -79,7 +78,7 @@ fn make_files(path: &Path) -> io::Result<File> {
 }
 
 async fn postgres(service: &str, migrator: &Migrator, pool: &Pool) -> Result<(), Error> {
-    let mut connection = pool.connect(connect_limit()).await?;
+    let mut connection = pool.connect().await?;
     make_schema(service, &mut connection).await?;
     migrate(connection, migrator).await
 }
@@ -117,8 +116,4 @@ fn unwrap_migrate_error(error: sqlx::migrate::MigrateError) -> Error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         other => sqlx::Error::Migrate(Box::new(other)).into(),
     }
-}
-
-fn connect_limit() -> Limit {
-    Limit::new(Deadline::after(LONGEST))
 }

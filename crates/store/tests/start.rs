@@ -10,7 +10,9 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
 };
 use tokio::{
-    net::TcpListener,
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -178,7 +180,7 @@ async fn a_store_comes_back_when_its_server_does() {
     assert_eq!(count(&store).await.unwrap(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_says_nothing_costs_no_more_than_the_request_has() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!(
@@ -189,6 +191,45 @@ async fn a_server_that_says_nothing_costs_no_more_than_the_request_has() {
     let error = store.prepare().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert!(!format!("{error} {error:?} {store:?}").contains("hunter2"));
+}
+
+/// A way to `server` on which a connection may take its time: each says when it is there, and passes nothing before it may.
+async fn slow_way(server: String, allowed: watch::Receiver<usize>) -> (String, JoinSet<()>) {
+    let way = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = way.local_addr().unwrap().to_string();
+    let mut passing = JoinSet::new();
+    passing.spawn(async move {
+        let mut connections = JoinSet::new();
+        for number in 1.. {
+            let (mut near, _) = way.accept().await.unwrap();
+            let (server, mut allowed) = (server.clone(), allowed.clone());
+            connections.spawn(async move {
+                let _ = allowed.wait_for(|allowed| *allowed >= number).await;
+                let mut far = TcpStream::connect(server).await.unwrap();
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    (address, passing)
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_longer_than_a_request_has_is_there_for_a_later_one() {
+    let url = testing::postgres().await;
+    let (head, database) = url.rsplit_once('/').unwrap();
+    let (login, server) = head.rsplit_once('@').unwrap();
+    let allow = watch::Sender::new(1);
+    let (way, _passing) = slow_way(server.to_owned(), allow.subscribe()).await;
+    let url = format!("{login}@{way}/{database}");
+    // The first connection prepares, the second is slow, every other one is never made.
+    let store = testing::prepared(&url, "orders", migrator(1)).await;
+    let soon = || Deadline::after(Duration::from_millis(100));
+    assert!(store.begin(soon()).await.is_err());
+    allow.send_replace(2);
+    let served = timeout(Duration::from_secs(20), async {
+        while store.begin(soon()).await.is_err() {}
+    });
+    assert!(served.await.is_ok(), "the second connection was given up");
 }
 
 /// As a sidecar does while it has no server to connect to.
