@@ -22,12 +22,15 @@ use crate::{
 /// For a broker on this machine or in the next room to let us in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
+/// Characters of a cell of the list.
+const LONGEST_CELL: usize = 200;
+
 /// For what is not known.
 const UNKNOWN: &str = "–";
 
 pub(crate) async fn dead(command: DeadCommand) -> Result<(), Error> {
     let settings = settings().await?;
-    let (queue, driver) = queue::open(&settings)
+    let (queue, driver) = queue::open_for_any_message(&settings)
         .ok_or_else(|| Error::Refused("the running mesh has a queue unknown here".to_owned()))?;
     let work = async {
         let outcome = match connected(&queue).await {
@@ -118,15 +121,23 @@ fn list(letters: &[DeadLetter]) -> String {
     let rows = letters.iter().map(|letter| {
         [
             visible(&letter.id).into_owned(),
-            stated(letter, "order_id"),
-            stated(letter, "type"),
+            brief(stated(letter, "order_id")),
+            brief(stated(letter, "type")),
             when(letter),
             deliveries(letter),
-            visible(&letter.reason).into_owned(),
+            brief(visible(&letter.reason).into_owned()),
         ]
     });
     let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
     table(&rows, Palette { on: false })
+}
+
+/// Its beginning: whoever wrote it may have written megabytes, which `show` shows.
+fn brief(cell: String) -> String {
+    match cell.char_indices().nth(LONGEST_CELL) {
+        Some((end, _)) => format!("{}…", &cell[..end]),
+        None => cell,
+    }
 }
 
 fn show(letter: &DeadLetter) -> String {
@@ -214,6 +225,18 @@ mod tests {
                         unnamed-1  –      –                –                     –           refused: no such\\norder\n";
         assert_eq!(list(&[order, junk]), expected);
         assert_eq!(list(&[]), "no dead letters");
+    }
+
+    #[test]
+    fn one_endless_letter_does_not_hide_the_others() {
+        let endless = "é".repeat(100_000);
+        let body = format!(r#"{{"type":"{endless}","order_id":"{endless}"}}"#);
+        let mut long = letter("m-1", &body);
+        long.reason = endless.clone();
+        let shown = list(&[long.clone(), letter("m-2", "{}")]);
+        assert!(shown.contains("…") && shown.contains("m-2"), "{shown}");
+        assert!(!shown.contains(&"é".repeat(201)), "{shown}");
+        assert!(show(&long).contains(&endless));
     }
 
     #[test]

@@ -18,8 +18,18 @@ impl Section for Settings {
     }
 }
 
-/// None for settings that no process of the mesh would start with.
+/// To count what is in it. None for settings that no process of the mesh would start with.
 pub(crate) fn open(settings: &BTreeMap<String, String>) -> Option<(Queue, Driver)> {
     let Settings(config) = load::<Settings>(settings).ok()?.config;
-    Queue::open(&config, &Policy::inside(LIMIT), &Registry::new()).ok()
+    of(&config)
+}
+
+/// To look at what is in it.
+pub(crate) fn open_for_any_message(settings: &BTreeMap<String, String>) -> Option<(Queue, Driver)> {
+    let Settings(config) = load::<Settings>(settings).ok()?.config;
+    of(&config.for_any_message())
+}
+
+fn of(config: &QueueConfig) -> Option<(Queue, Driver)> {
+    Queue::open(config, &Policy::inside(LIMIT), &Registry::new()).ok()
 }

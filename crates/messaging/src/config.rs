@@ -16,6 +16,8 @@ const DEFAULT_URL: &str = "sqlite://.mesh/queue.db";
 const DEFAULT_PREFETCH: u64 = 10;
 /// More in one hand is no consumer but a second queue.
 const MOST_IN_HAND: u64 = 1000;
+/// Bytes; what brokers allow unless told otherwise. All headers of a message are in one frame.
+const LARGEST_FRAME: u32 = 128 * 1024;
 /// A consumer of the embedded queue that is silent for so long is taken for dead. Five of its beats may come late, and a
 /// process that is paused longer than that must not keep the work from the others.
 const LEASE: Duration = Duration::from_secs(5);
@@ -57,6 +59,16 @@ impl QueueConfig {
             location,
             lease: LEASE,
         }
+    }
+
+    /// For looking at messages that somebody else has published: with room for any headers that a broker holds, which a
+    /// process does not keep for its own.
+    #[must_use]
+    pub fn for_any_message(mut self) -> Self {
+        if let Location::Amqp(uri) = &mut self.location {
+            uri.query.frame_max.get_or_insert(LARGEST_FRAME);
+        }
+        self
     }
 
     /// For tests that kill a consumer of the embedded queue and do not want to wait for as long as users do.

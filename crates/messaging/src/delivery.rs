@@ -13,6 +13,9 @@ use crate::{
     sqlite,
 };
 
+/// Bytes of a reason. It travels in one frame, and may quote what a stranger wrote.
+const LONGEST_REASON: usize = 1_000;
+
 /// A message in hand. It stays unsettled, and in nobody else's hand, for as long as it is held.
 ///
 /// | to settle it | what happens | deliveries used up |
@@ -139,12 +142,12 @@ impl Delivery {
         self.settle(Settle::Ack).await
     }
 
-    /// It can never be worked on. Goes to the dead letters at once, with the reason.
+    /// It can never be worked on. Goes to the dead letters at once, with the beginning of the reason.
     ///
     /// # Errors
     /// It did not get there: it comes again.
     pub async fn dead_letter(mut self, reason: impl Into<String>) -> Result<(), Error> {
-        let reason = reason.into();
+        let reason = shortened(reason.into());
         tracing::warn!(message_id = %self.received.id, %reason, "dead letter");
         self.record.error = Some(reason.clone());
         self.settle(Settle::DeadLetter(reason)).await
@@ -175,6 +178,14 @@ impl Delivery {
         }
         result
     }
+}
+
+fn shortened(mut reason: String) -> String {
+    if reason.len() > LONGEST_REASON {
+        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        reason.push('…');
+    }
+    reason
 }
 
 impl Received {

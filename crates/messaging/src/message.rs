@@ -77,10 +77,11 @@ impl Message {
     }
 }
 
-/// The id that a body states, also one that is otherwise malformed.
+/// The id that a body states, also one that is otherwise malformed; not one that no message can have.
 pub(crate) fn stated_id(body: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(body).ok()?;
-    value.get("id")?.as_str().map(str::to_owned)
+    let id = value.get("id")?.as_str()?;
+    (1..=LONGEST_ID).contains(&id.len()).then(|| id.to_owned())
 }
 
 #[cfg(test)]
@@ -135,5 +136,8 @@ mod tests {
     fn the_stated_id_of_a_malformed_message_is_found() {
         assert_eq!(stated_id(br#"{"id":"m-1"}"#).as_deref(), Some("m-1"));
         assert_eq!(stated_id(b"m-1"), None);
+        let of = |id: &str| stated_id(format!(r#"{{"id":"{id}"}}"#).as_bytes());
+        assert_eq!(of(&"x".repeat(255)), Some("x".repeat(255)));
+        assert_eq!((of(""), of(&"x".repeat(256))), (None, None));
     }
 }

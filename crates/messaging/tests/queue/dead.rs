@@ -10,6 +10,7 @@ use crate::{becomes, next};
 mesh_messaging::on_each_queue!(
     a_message_delivered_too_often_is_a_dead_letter,
     a_poisonous_message_is_a_dead_letter_at_once,
+    however_long_its_reason_is,
     dead_letters_are_listed_and_replayed,
     looking_at_dead_letters_does_them_no_harm,
 );
@@ -52,6 +53,21 @@ async fn a_poisonous_message_is_a_dead_letter_at_once(place: Place) {
     );
     assert_eq!(letters[0].deliveries, Some(1));
     assert!(letters[0].died_at.is_some());
+}
+
+/// A reason may quote what a stranger wrote, and is carried in one frame.
+async fn however_long_its_reason_is(place: Place) {
+    let process = place.process().await;
+    let mut consumer = process.consumer(10);
+    process.publish("m-1").await;
+    let delivery = next(&mut consumer).await;
+    within(delivery.dead_letter("é".repeat(100_000)))
+        .await
+        .unwrap();
+    becomes(&process.queue, 0, 1).await;
+    let letters = within(process.queue.dead_letters()).await.unwrap();
+    assert_eq!(letters[0].reason, format!("{}…", "é".repeat(500)));
+    assert_eq!(letters[0].deliveries, Some(1));
 }
 
 async fn dead_letters_are_listed_and_replayed(place: Place) {
