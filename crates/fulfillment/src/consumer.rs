@@ -59,8 +59,8 @@ impl Worker {
             let more = tokio::select! {
                 more = self.work_on(delivery) => more,
                 () = &mut cut => {
-                    tracing::warn!(message_id = id, "cut, it comes again");
-                    return;
+                    log_cut(&id);
+                    return self.give_back_all();
                 }
             };
             if more.is_break() {
@@ -160,6 +160,13 @@ impl Worker {
         Ok(commit)
     }
 
+    /// Without the time to do so at no price.
+    fn give_back_all(&mut self) {
+        while let Some(delivery) = self.consumer.next_in_hand() {
+            log_cut(delivery.id());
+        }
+    }
+
     /// Gives back what is in hand, at no price.
     async fn release_all(&mut self) {
         while let Some(delivery) = self.consumer.next().await {
@@ -169,4 +176,8 @@ impl Worker {
             }
         }
     }
+}
+
+fn log_cut(message_id: &str) {
+    tracing::warn!(message_id, "cut, it comes again");
 }

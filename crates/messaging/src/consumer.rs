@@ -84,6 +84,15 @@ impl Consumer {
             }
         }
     }
+
+    /// The next of those in hand, if there is one: for a worker that is cut off and has no time to wait.
+    pub fn next_in_hand(&mut self) -> Option<Delivery> {
+        let ours = |received: &Received| received.is_ours();
+        let mut in_hand = std::iter::from_fn(|| self.deliveries.try_recv().ok());
+        in_hand
+            .find(ours)
+            .map(|received| self.queue.delivery(received))
+    }
 }
 
 fn log_given_back(error: &Error) {

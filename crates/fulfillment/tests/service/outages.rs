@@ -10,6 +10,7 @@ use crate::world::{World, ended, until};
 mesh_messaging::on_each_queue!(
     while_a_peer_is_away_one_message_is_held_and_no_other_taken,
     a_process_that_drains_while_a_peer_is_away_gives_all_back_as_new,
+    what_is_in_hand_when_the_time_is_up_is_given_back,
 );
 
 async fn while_a_peer_is_away_one_message_is_held_and_no_other_taken(place: Place) {
@@ -76,4 +77,19 @@ async fn a_process_that_drains_while_a_peer_is_away_gives_all_back_as_new(place:
         3,
         "as new"
     );
+}
+
+async fn what_is_in_hand_when_the_time_is_up_is_given_back(place: Place) {
+    let world = World::new(place).await;
+    for id in ["m-1", "m-2", "m-3"] {
+        world.publisher.publish(id).await;
+    }
+    let test = world.start("29s", 3);
+    let ready = async || world.publisher.queue.depth().await.unwrap().ready;
+    until("in hand", 0, ready).await;
+    test.drain();
+    test.cut();
+    until("given back", 3, ready).await;
+    // Also those that waited: nothing is in hand that nobody hears of.
+    assert_eq!(ended(&test, "lost"), 3);
 }
