@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Longer than anything takes on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(120);
 /// Short, so that a test does not wait long for a consumer of the embedded queue to be taken for dead; long enough that a
 /// busy machine does not take a living one for dead.
 pub const LEASE: Duration = Duration::from_millis(1500);

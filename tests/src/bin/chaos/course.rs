@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     customer::Shop,
     facts::{Facts, Outcome, Told},
+    faults::again,
     invariants::{self, Verdict},
     plan::Planned,
     progress::Progress,
@@ -27,10 +28,13 @@ use crate::{
 /// From the last customer's leaving until nothing is left to do: pauses between tries grow to a minute.
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_secs(1);
-/// To measure what the shop can do: so many customers at once, for so long at most; and how much of that is ordered.
+/// To measure what the shop can do: so many customers at once, for so long at most.
 const MEASURING: usize = 48;
 const MEASURED: Duration = Duration::from_secs(10);
+/// How much of that is ordered; on a machine that would take longer than so, up to how much.
 const SHARE: f64 = 0.5;
+const OFFERED: Duration = Duration::from_secs(240);
+const MOST: f64 = 0.8;
 /// Customers who ask once more when all is over, and how many of them at once.
 const ASKED_AGAIN: u32 = 1_000;
 const AT_ONCE: usize = 16;
@@ -171,14 +175,14 @@ impl Course {
         progress.say(&format!(
             "the last customer has an answer, or has gone, after {waited} s"
         ));
-        let drained = drain(stage, progress).await?;
+        let drained = drain(stage, &poison, progress).await?;
         odd.extend(drained.err());
         let drained = offered_until.elapsed();
         progress.phase("asking again".to_owned());
         let mut customers = customers.into_values().collect::<Vec<_>>();
         self.ask_again(shop, &mut customers).await?;
         // Who had given up may have an order now.
-        odd.extend(drain(stage, progress).await?.err());
+        odd.extend(drain(stage, &poison, progress).await?.err());
         Ok(Served {
             customers,
             poison,
@@ -218,7 +222,7 @@ impl Course {
             let told = told?;
             customers.insert(told.number, told);
         }
-        let rate = (can * SHARE).max(1.0) as u32;
+        let rate = rate(can, self.orders);
         progress.say(&format!(
             "{can:.0} orders/s while all is well, {rate}/s from now on"
         ));
@@ -303,19 +307,29 @@ impl Course {
     }
 }
 
+/// Orders a second for a shop that can do so many.
+fn rate(can: f64, orders: u32) -> u32 {
+    let wanted = f64::from(orders) / OFFERED.as_secs_f64();
+    wanted.clamp(can * SHARE, can * MOST).max(1.0) as u32
+}
+
 fn due(number: u32, rate: u32) -> Duration {
     Duration::from_secs(1) * number / rate
 }
 
 /// Until nothing is left to do; `Err` within when something still is.
-async fn drain(stage: &Stage, progress: &Progress) -> anyhow::Result<Result<(), String>> {
-    let forgotten = stage.ten_minutes_pass().await?;
+async fn drain(
+    stage: &Stage,
+    poison: &[String],
+    progress: &Progress,
+) -> anyhow::Result<Result<(), String>> {
+    let forgotten = again(|| stage.ten_minutes_pass()).await?;
     progress.say(&format!(
         "ten minutes pass for {forgotten} orders that are pending"
     ));
     let until = Instant::now() + DRAIN_LIMIT;
     loop {
-        let left = stage.left().await?;
+        let left = again(|| stage.left(poison)).await?;
         if left.is_nothing() {
             return Ok(Ok(()));
         }
@@ -324,5 +338,23 @@ async fn drain(stage: &Stage, progress: &Progress) -> anyhow::Result<Result<(), 
             return Ok(Err(format!("after {DRAIN_LIMIT:?} there is left: {left}")));
         }
         sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_is_ordered_and_more_where_that_takes_too_long() {
+        for (can, orders, expected) in [
+            (100.0, 5_000, 50),
+            (30.0, 5_000, 20),
+            (20.0, 5_000, 16),
+            (0.1, 5_000, 1),
+            (1_500.0, 100_000, 750),
+        ] {
+            assert_eq!(rate(can, orders), expected, "{can} {orders}");
+        }
     }
 }

@@ -49,8 +49,7 @@ impl Stage {
             Fault::RevokeLease => again(|| self.revoke_lease()).await?,
             Fault::Duplicate => again(|| self.duplicate(number)).await?,
             Fault::Poison => {
-                // Each its own, so that one that is lost is missed.
-                let body = format!("poison {number}");
+                let body = poison(number);
                 let publish = || async { Ok(self.queue.publish_body(body.as_bytes()).await?) };
                 again(publish).await?;
                 return Ok(Some(body));
@@ -98,14 +97,19 @@ impl Stage {
     }
 }
 
+/// Each its own, so that one that is lost is missed.
+fn poison(number: usize) -> String {
+    format!("poison {number}")
+}
+
 /// What cannot be done while a server is away is done when it is back.
-async fn again<F: Future<Output = anyhow::Result<()>>>(
+pub(crate) async fn again<T, F: Future<Output = anyhow::Result<T>>>(
     mut attempt: impl FnMut() -> F,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<T> {
     let until = Instant::now() + LIMIT;
     loop {
         match attempt().await {
-            Ok(()) => return Ok(()),
+            Ok(done) => return Ok(done),
             Err(error) if Instant::now() > until => return Err(error),
             Err(_) => sleep(AGAIN).await,
         }

@@ -1,11 +1,13 @@
 //! The facts, from the stores and the queue.
 
 use anyhow::Context as _;
+use mesh_messaging::DeadLetter;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgRow};
 
 use crate::{
     facts::{Facts, Key, Lines, Message, Movement, Order, Product, Reservation},
+    faults::again,
     stage::Stage,
     workload::Customer,
 };
@@ -61,7 +63,7 @@ impl std::fmt::Display for Left {
 
 impl Stage {
     /// What there is left to do now.
-    pub(crate) async fn left(&self) -> anyhow::Result<Left> {
+    pub(crate) async fn left(&self, poison: &[String]) -> anyhow::Result<Left> {
         let mut store = self.store().await?;
         let mut left = Vec::new();
         for (what, sql) in LEFT {
@@ -70,7 +72,15 @@ impl Stage {
         }
         let depth = self.queue.queue.depth().await?;
         left.push(("in the queue", i64::try_from(depth.ready)?));
-        Ok(Left(left))
+        let mut left = Left(left);
+        if left.is_nothing() {
+            // What a worker has in hand is neither in the queue nor a dead letter yet.
+            let dead = self.dead().await?;
+            let missing = poison.iter().filter(|body| !dead.contains(body));
+            let missing = i64::try_from(missing.count())?;
+            left.0.push(("poison not yet dead letters", missing));
+        }
+        Ok(left)
     }
 
     /// Ten minutes pass for the orders that nobody asks after any more: orders gives up then.
@@ -94,8 +104,6 @@ impl Stage {
         )
         .await?;
         reservations.sort_by(|one, other| one.order.cmp(&other.order));
-        let queue = &self.queue.queue;
-        let dead = queue.dead_letters().await?.into_iter();
         Ok(Facts {
             orders: rows(store, "SELECT * FROM orders.orders", order).await?,
             keys: rows(store, "SELECT * FROM orders.idempotency_keys", key).await?,
@@ -103,12 +111,19 @@ impl Stage {
             ledger: rows(store, "SELECT * FROM payments.ledger", movement).await?,
             reservations,
             products: rows(store, "SELECT * FROM inventory.product", product).await?,
-            queued: queue.depth().await?.ready,
-            dead: dead
-                .map(|letter| String::from_utf8_lossy(&letter.body).into_owned())
-                .collect(),
+            queued: again(|| async { Ok(self.queue.queue.depth().await?) })
+                .await?
+                .ready,
+            dead: again(|| self.dead()).await?,
             ..Facts::default()
         })
+    }
+
+    /// Bodies of the dead letters.
+    async fn dead(&self) -> anyhow::Result<Vec<String>> {
+        let dead = self.queue.queue.dead_letters().await?.into_iter();
+        let body = |letter: DeadLetter| String::from_utf8_lossy(&letter.body).into_owned();
+        Ok(dead.map(body).collect())
     }
 
     async fn store(&self) -> anyhow::Result<PgConnection> {

@@ -13,14 +13,19 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use mesh_tests::Http;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process},
+};
 use tokio::{
     process::{Child, Command},
     sync::watch,
     time::{Instant, sleep, timeout_at},
 };
+
+use crate::faults::again;
 
 /// From its death to its next start.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -76,6 +81,10 @@ impl Service {
             // It dies with us, however we end.
             let _alive = child.stdin.take();
             self.pid.send_replace(child.id().and_then(pid));
+            if *stopping.borrow() {
+                // It was started at the last moment: nobody has seen it who could ask it to end.
+                self.kill().await?;
+            }
             let status = child.wait().await.context(self.name)?;
             self.pid.send_replace(None);
             self.deaths
@@ -140,18 +149,26 @@ impl Service {
     pub(crate) async fn pause(&self, length: Duration) -> anyhow::Result<()> {
         self.signal(Signal::STOP).await?;
         sleep(length).await;
-        match *self.pid.borrow() {
-            Some(pid) => Ok(kill_process(pid, Signal::CONT)?),
-            None => Ok(()),
+        if let Some(pid) = *self.pid.borrow() {
+            // It may have ended a moment ago.
+            let _ = kill_process(pid, Signal::CONT);
         }
+        Ok(())
     }
 
     /// Has it die where its code says `point`, once that was passed so many times more.
     pub(crate) async fn arm(&self, point: &str, passes: u32) -> anyhow::Result<()> {
         let path = format!("/debug/crash-points/{point}");
-        // It may be down at this moment.
-        self.ready().await?;
-        let answer = self.admin.put(&path).body(passes.to_string()).try_send();
+        // It may be down at this moment, or die at the next: of another fault, or of this one before it has answered.
+        let answer = again(|| async {
+            self.ready().await?;
+            self.armed.fetch_add(1, Ordering::Relaxed);
+            self.admin
+                .put(&path)
+                .body(passes.to_string())
+                .try_send()
+                .await
+        });
         let answer = answer.await?;
         ensure!(
             answer.status == 204,
@@ -160,7 +177,6 @@ impl Service {
             answer.status,
             answer.text()
         );
-        self.armed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -181,11 +197,17 @@ impl Service {
 
     async fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let mut pids = self.pid.subscribe();
-        let pid = *pids.wait_for(Option::is_some).await?;
-        let Some(pid) = pid else {
-            bail!("{} does not run", self.name);
-        };
-        kill_process(pid, signal).with_context(|| format!("{} cannot be reached", self.name))
+        loop {
+            let pid = *pids.wait_for(Option::is_some).await?;
+            match pid.map(|pid| kill_process(pid, signal)) {
+                Some(Ok(())) => return Ok(()),
+                // It ended a moment ago, which is about to be known.
+                Some(Err(Errno::SRCH)) | None => pids.changed().await?,
+                Some(Err(error)) => {
+                    return Err(error).with_context(|| format!("{} cannot be reached", self.name));
+                }
+            }
+        }
     }
 
     /// How often it died at a crash point, and every end that nobody had asked for. To be asked when all is over.
