@@ -13,7 +13,7 @@ use crate::{books::End, workers::World};
 
 /// A dead holder of a key is taken over after 10 s, an order without outcome given up after more, and the machine may do
 /// other things.
-pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 /// Between two tries of a customer, and two looks of ours.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
