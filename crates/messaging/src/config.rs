@@ -17,7 +17,7 @@ const DEFAULT_PREFETCH: u64 = 10;
 /// More in one hand is no consumer but a second queue.
 const MOST_IN_HAND: u64 = 1000;
 /// Bytes; what brokers allow unless told otherwise. All headers of a message are in one frame.
-const LARGEST_FRAME: u32 = 128 * 1024;
+pub(crate) const LARGEST_FRAME: u32 = 128 * 1024;
 /// A consumer of the embedded queue that is silent for so long is taken for dead. Five of its beats may come late, and a
 /// process that is paused longer than that must not keep the work from the others.
 const LEASE: Duration = Duration::from_secs(5);

@@ -20,6 +20,9 @@ const CARRIED: [&str; 11] = [
     header::OT_SPAN_CONTEXT,
 ];
 
+/// Bytes of a value. Strangers' may have any length, and all of a message's have to go into one frame of ours.
+const LONGEST_VALUE: usize = 4 * 1024;
+
 /// Trace headers, request id and baggage; kept in an outbox as JSON, carried by a message as its headers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers(HeaderMap);
@@ -55,6 +58,9 @@ impl Headers {
             let known = CARRIED
                 .iter()
                 .find(|known| known.eq_ignore_ascii_case(name));
+            if value.len() > LONGEST_VALUE {
+                continue;
+            }
             if let (Some(known), Ok(value)) = (known, HeaderValue::from_bytes(value)) {
                 headers.insert(HeaderName::from_static(known), value);
             }
@@ -104,5 +110,8 @@ mod tests {
             r#"{"traceparent":"t","x-request-id":"r"}"#
         );
         assert_eq!(Headers::from_json("not json"), Headers::default());
+        let of =
+            |length| Headers::from_json(&format!(r#"{{"tracestate":"{}"}}"#, "t".repeat(length)));
+        assert_eq!((of(4096).iter().count(), of(4097).iter().count()), (1, 0));
     }
 }

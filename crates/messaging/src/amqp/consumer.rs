@@ -22,6 +22,7 @@ use super::{
     publisher::Publisher,
 };
 use crate::{
+    config::LARGEST_FRAME,
     consumer::{Hand, Registration},
     delivery::{self, Received, Settle},
     link::{End, Link},
@@ -80,7 +81,7 @@ enum News {
 
 impl ConsumerLink {
     pub(super) fn new(
-        uri: AMQPUri,
+        mut uri: AMQPUri,
         registration: Registration,
         publisher: Publisher,
         closing: watch::Receiver<bool>,
@@ -91,6 +92,8 @@ impl ConsumerLink {
             stop,
             gone,
         } = registration;
+        // A message that does not fit into a frame would end the connection, and cost all others in hand a delivery.
+        uri.query.frame_max.get_or_insert(LARGEST_FRAME);
         Self {
             uri,
             publisher,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use http::{HeaderMap, HeaderValue};
 use mesh_messaging::{
     Consumer, Error, Headers,
     testing::{LIMIT, Place, Process, RabbitMq, message, within},
@@ -118,6 +119,33 @@ async fn a_broker_short_of_memory_takes_no_messages_but_still_takes_acks() {
     assert_eq!(held.id(), "m-2", "the broker has got the ack");
     broker.ctl("set_vm_memory_high_watermark 0.4");
     within(relay(&process, "m-4")).await;
+}
+
+#[tokio::test]
+async fn a_strangers_endless_header_costs_nobody_a_delivery() {
+    let place = Place::rabbitmq().await;
+    let stranger = Process::start(&place.config().for_any_message());
+    within(stranger.connected()).await;
+    let mut endless = HeaderMap::new();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    endless.insert("traceparent", HeaderValue::from_static(parent));
+    let state = format!("a={}", "x".repeat(60_000));
+    endless.insert("tracestate", HeaderValue::from_str(&state).unwrap());
+    stranger.publish("good").await;
+    let (message, headers) = (message("endless"), Headers::from(endless));
+    let publish = stranger.queue.publish(&message, &headers);
+    within(publish).await.unwrap();
+
+    let process = place.process().await;
+    let mut consumer = process.consumer(10);
+    for id in ["good", "endless"] {
+        let delivery = next(&mut consumer).await;
+        assert_eq!((delivery.id(), delivery.attempt()), (id, 1));
+        within(delivery.dead_letter("a test")).await.unwrap();
+    }
+    becomes(&process.queue, 0, 2).await;
+    let letters = within(process.queue.dead_letters()).await.unwrap();
+    assert!(letters.iter().all(|letter| letter.deliveries == Some(1)));
 }
 
 /// Until it says so.
