@@ -1,7 +1,12 @@
 //! Products as customers see them, and how many of them one may want.
 
+use std::fmt;
+
 use mesh_proto::inventory::v1 as wire;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, Visitor},
+};
 use utoipa::ToSchema;
 
 use crate::{error::Malformed, money::Money};
@@ -38,8 +43,7 @@ impl TryFrom<String> for Sku {
 }
 
 /// Pieces of one product: 1 to 1,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "i64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(value_type = u16, minimum = 1, maximum = 1000)]
 pub(crate) struct Quantity(u16);
 
@@ -60,6 +64,32 @@ impl TryFrom<i64> for Quantity {
             .filter(|quantity| (1..=Self::MAX).contains(quantity))
             .map(Self)
             .ok_or("a quantity is from 1 to 1000")
+    }
+}
+
+/// What is no number is refused in words for customers: serde's own would tell them of `i64`.
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct QuantityVisitor;
+
+        impl Visitor<'_> for QuantityVisitor {
+            type Value = Quantity;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from 1 to {}", Quantity::MAX)
+            }
+
+            fn visit_i64<E: de::Error>(self, quantity: i64) -> Result<Quantity, E> {
+                Quantity::try_from(quantity).map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, quantity: u64) -> Result<Quantity, E> {
+                // What does not fit is too many, too.
+                self.visit_i64(i64::try_from(quantity).unwrap_or(i64::MAX))
+            }
+        }
+
+        deserializer.deserialize_u64(QuantityVisitor)
     }
 }
 
@@ -144,6 +174,29 @@ mod tests {
         assert_eq!(Quantity::try_from(1000).map(Quantity::get), Ok(1000));
         for out_of_range in [i64::MIN, -1, 0, 1001, 65_537, i64::MAX] {
             assert!(Quantity::try_from(out_of_range).is_err(), "{out_of_range}");
+        }
+    }
+
+    #[test]
+    fn a_quantity_is_written_as_a_whole_number() {
+        let read = |json: &str| serde_json::from_str::<Quantity>(json);
+        assert_eq!(read("1000").unwrap().get(), 1000);
+        for wrong in ["0", "-1", "1001", "18446744073709551615", "1e400"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        for wrong in [
+            "1.0",
+            "\"2\"",
+            "null",
+            "true",
+            "[1]",
+            "99999999999999999999",
+        ] {
+            let said = read(wrong).unwrap_err().to_string();
+            assert!(
+                said.contains("expected a whole number from 1 to 1000"),
+                "{wrong}: {said}"
+            );
         }
     }
 

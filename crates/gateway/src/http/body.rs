@@ -20,8 +20,9 @@ use crate::error::Error;
 
 /// The longest body that is read.
 const LIMIT: usize = 64 * 1024;
-/// The most that is read of a body that is refused, and how long it is waited for.
-const DISCARDED: u64 = 1024 * 1024;
+/// The most that is read of a body that is refused, and how long it is waited for: many a client listens only once it has
+/// sent all.
+const DISCARDED: u64 = 16 * 1024 * 1024;
 const DISCARDING: Duration = Duration::from_secs(1);
 
 /// A body that is JSON, of whatever shape.

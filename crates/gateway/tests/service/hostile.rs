@@ -12,7 +12,10 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use serde_json::json;
-use tokio::runtime::Handle;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    runtime::Handle,
+};
 
 use super::{
     fakes::ORDER_ID,
@@ -163,6 +166,23 @@ async fn more_than_64_kib_is_413_however_it_comes() {
     most.extend(std::iter::repeat_n(' ', LIMIT - most.len()));
     assert_eq!(most.len(), LIMIT);
     shop.send(post().key("k").said_json(most)).await.expect(201);
+}
+
+#[tokio::test]
+async fn who_listens_only_after_sending_everything_hears_413_too() {
+    let shop = Shop::open().await;
+    let body = vec![b' '; 8 * 1024 * 1024];
+    let head = format!(
+        "POST /v1/orders HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut socket = shop.connect().await;
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&body).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
 }
 
 /// A body of which a little comes, and then nothing.

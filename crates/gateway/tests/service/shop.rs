@@ -13,6 +13,7 @@ use mesh_chassis::{Process, testing::TestRuntime};
 use mesh_context::Policy;
 use mesh_gateway::{Config, Gateway};
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use super::fakes::{self, Inventory, Orders};
 
@@ -70,6 +71,12 @@ impl Shop {
 
     pub(crate) fn document(&self) -> &Value {
         &self.document
+    }
+
+    /// For those who write their requests themselves.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        let address = self.base.trim_start_matches("http://");
+        TcpStream::connect(address).await.unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
