@@ -41,6 +41,8 @@ pub struct Figures {
     pub rss: u64,
     /// To each peer, by its name.
     pub calls: Vec<Call>,
+    /// Messages that the queue took from it, per second.
+    pub published: f64,
     /// Messages that came to an end, per second.
     pub consumed: f64,
 }
@@ -73,12 +75,14 @@ impl Figures {
             seconds: elapsed.as_secs_f64(),
         };
         let requests = growth.of("http_requests_total", is_for_it);
+        let published = growth.of("queue_messages_published_total", |_| true);
         let messages = growth.of("queue_messages_consumed_total", |_| true);
         let mut figures = Self {
             p95: growth.p95("http_request_duration_seconds_bucket", is_for_it),
             in_flight: whole(after.sum("http_requests_in_flight", &[])),
             rss: whole(after.sum("process_resident_memory_bytes", &[])),
             calls: calls(&growth),
+            published: published.map(|(_, rate)| rate).sum(),
             ..Self::default()
         };
         for (labels, rate) in requests {

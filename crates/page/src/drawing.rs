@@ -13,6 +13,7 @@ use crate::{
     figure,
     mesh::{Queue, Replica, State},
     picture::{Picture, Process, Told},
+    words,
 };
 
 /// A process's box.
@@ -107,7 +108,13 @@ const CALLS: [Edge; 6] = [
     ),
 ];
 
-const PUBLISHED: Edge = edge("orders", "queue", "M690 350V412", (690, 420, 90), (0, 0));
+const PUBLISHED: Edge = edge(
+    "orders",
+    "queue",
+    "M690 350V412",
+    (690, 420, 90),
+    (690, 380),
+);
 const CONSUMED: Edge = edge(
     "queue",
     "fulfillment",
@@ -116,22 +123,23 @@ const CONSUMED: Edge = edge(
     (880, 480),
 );
 
-/// The whole picture. What it says is said again in the tables below it.
+/// The whole picture, and the same in words.
 pub(crate) fn draw(picture: &Picture) -> Markup {
     let gateway = picture.process("gateway");
     let customers = gateway.and_then(|process| process.figures.as_ref());
     let customers = customers.map(|all| Told::new(all.rate, all.p95, all.errors));
-    let work = picture.process("fulfillment").and_then(Process::work);
+    let words = words::describe(picture, PLACES.iter().map(|(name, ..)| *name));
     html! {
         div class="scroll" role="region" aria-label="Map" tabindex="0" {
-            svg class="map" viewBox="0 0 1290 550" role="img" aria-labelledby="map-title" {
-                title id="map-title" { "The processes, the calls between them and the queue; the tables below say the same" }
+            svg class="map" viewBox="0 0 1290 550" role="img" aria-labelledby="map-title" aria-describedby="map-words" {
+                title id="map-title" { "The processes, the calls between them and the queue" }
+                desc id="map-words" { (words) }
                 (line(&CUSTOMERS, customers.as_ref()))
                 @for edge in &CALLS {
                     (line(edge, Told::of_call(picture.call(edge.from, edge.to)).as_ref()))
                 }
-                (messages(&PUBLISHED, None))
-                (messages(&CONSUMED, work))
+                (messages(&PUBLISHED, picture.published()))
+                (messages(&CONSUMED, picture.consumed()))
                 g class="customers" {
                     circle cx="65" cy="246" r="13" {}
                     path d="M41 290a24 24 0 0 1 48 0z" {}

@@ -39,6 +39,7 @@ mod trace;
 mod traces;
 mod try_it;
 mod waterfall;
+mod words;
 
 pub use mesh::{LogLine, Mesh, Placed, Queue, Replica, State};
 pub use page::{Options, Page};

@@ -11,7 +11,7 @@ use crate::{
     drawing, figure,
     layout::{self, View},
     mesh::{Mesh, Replica},
-    picture::{Picture, Process, Told, work},
+    picture::{Picture, Told, work},
     try_it,
 };
 
@@ -170,7 +170,7 @@ fn calls(picture: &Picture) -> Markup {
 fn queue(picture: &Picture) -> Markup {
     let workers = picture.process("fulfillment");
     let count = workers.map_or(0, |workers| workers.replicas.len());
-    let done = workers.and_then(Process::work);
+    let rate = |rate: Option<f64>| rate.map_or_else(|| figure::UNKNOWN.to_owned(), figure::rate);
     html! {
         dl class="facts" {
             @match picture.queue {
@@ -181,7 +181,8 @@ fn queue(picture: &Picture) -> Markup {
                 None => div { dt { "Depth" } dd { "not known: the queue does not answer" } }
             }
             div { dt { "Workers" } dd { (count) } }
-            div { dt { "Done" } dd { (done.map_or_else(|| figure::UNKNOWN.to_owned(), figure::rate)) } }
+            div { dt { "In" } dd { (rate(picture.published())) } }
+            div { dt { "Out" } dd { (rate(picture.consumed())) } }
         }
     }
 }

@@ -69,6 +69,21 @@ impl Picture {
         calls.iter().find(|call| call.peer == to)
     }
 
+    /// Messages per second that the queue is given; none while nothing is known.
+    pub(crate) fn published(&self) -> Option<f64> {
+        self.total(|figures| figures.published)
+    }
+
+    /// Messages per second that it is rid of.
+    pub(crate) fn consumed(&self) -> Option<f64> {
+        self.total(|figures| figures.consumed)
+    }
+
+    fn total(&self, figure: fn(&Figures) -> f64) -> Option<f64> {
+        let known = self.processes.iter().flat_map(|process| &process.figures);
+        known.map(figure).reduce(|all, one| all + one)
+    }
+
     /// How the mesh is, in one sentence: it changes when a state does, not with every figure.
     pub(crate) fn sentence(&self) -> String {
         let replicas = || self.processes.iter().flat_map(|process| &process.replicas);
@@ -147,6 +162,7 @@ fn sum<'a>(replicas: impl Iterator<Item = &'a Figures>) -> Option<Figures> {
         all.p95 = all.p95.max(one.p95);
         all.in_flight += one.in_flight;
         all.rss += one.rss;
+        all.published += one.published;
         all.consumed += one.consumed;
         for call in &one.calls {
             let of_peer = calls.entry(&call.peer).or_insert_with(|| Call {

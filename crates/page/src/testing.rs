@@ -159,6 +159,7 @@ pub(crate) fn mesh() -> FakeMesh {
             in_flight: 3,
             rss: 11 << 20,
             calls: peers.iter().enumerate().map(call).collect(),
+            published: if process == "orders" { 7.5 } else { 0.0 },
             consumed: if process == "fulfillment" { 7.25 } else { 0.0 },
         };
         let replica = replica(process, 1, State::Ready);

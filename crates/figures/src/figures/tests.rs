@@ -13,6 +13,7 @@ http_request_duration_seconds_bucket{method="POST",route="/v1/orders",le="0.1"} 
 http_request_duration_seconds_bucket{method="POST",route="/v1/orders",le="1"} 105
 http_request_duration_seconds_bucket{method="POST",route="/v1/orders",le="+Inf"} 105
 client_requests_total{peer="orders",method="PlaceOrder",code="OK"} 100
+queue_messages_published_total{queue="fulfillment"} 40
 process_start_time_seconds 1700000000
 "#;
 
@@ -38,6 +39,7 @@ client_requests_total{peer="inventory",method="ListProducts",code="OK"} 8
 client_calls_not_started_total{peer="inventory",reason="deadline"} 2
 client_request_duration_seconds_bucket{peer="inventory",method="ListProducts",code="OK",le="0.1"} 8
 client_request_duration_seconds_bucket{peer="inventory",method="ListProducts",code="OK",le="+Inf"} 8
+queue_messages_published_total{queue="fulfillment"} 47
 process_resident_memory_bytes 12582912
 process_start_time_seconds 1700000000
 "#;
@@ -74,6 +76,7 @@ fn requests_are_counted_and_questions_about_the_process_are_not() {
     same(figures.p95.unwrap().as_secs_f64(), 0.91);
     assert_eq!(figures.in_flight, 3);
     assert_eq!(figures.rss, 12 << 20);
+    same(figures.published, 3.5);
     same(figures.consumed, 0.0);
 }
 
@@ -138,8 +141,8 @@ fn units_stand_in_the_names_of_the_json() {
 proptest! {
     #[test]
     fn whatever_two_scrapes_say_no_figure_is_negative_or_endless(
-        before in proptest::collection::vec(0.0_f64..1e15, 6),
-        after in proptest::collection::vec(0.0_f64..1e15, 6),
+        before in proptest::collection::vec(0.0_f64..1e15, 7),
+        after in proptest::collection::vec(0.0_f64..1e15, 7),
         millis in 0_u64..5_000,
     ) {
         let names = [
@@ -148,6 +151,7 @@ proptest! {
             "http_request_duration_seconds_bucket{le=\"0.1\"}",
             "http_request_duration_seconds_bucket{le=\"+Inf\"}",
             "queue_messages_consumed_total{outcome=\"lost\"}",
+            "queue_messages_published_total",
             "client_requests_total{peer=\"a\",code=\"OK\"}",
         ];
         let text = |values: &[f64]| -> String {
@@ -155,7 +159,7 @@ proptest! {
         };
         let (before, after) = (metrics(&text(&before)), metrics(&text(&after)));
         let figures = Figures::between(&before, &after, Duration::from_millis(millis));
-        let rates = [figures.rate, figures.errors, figures.consumed, figures.calls[0].rate];
+        let rates = [figures.rate, figures.errors, figures.published, figures.consumed, figures.calls[0].rate];
         for rate in rates {
             prop_assert!(rate.is_finite() && rate >= 0.0, "{figures:?}");
         }

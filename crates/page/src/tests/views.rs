@@ -360,6 +360,10 @@ async fn the_map_shows_states_figures_calls_and_the_queue() {
         call.contains("13.2/s") && call.contains("4.21 ms"),
         "{call}"
     );
+    for (edge, rate) in [("orders-queue", "7.50/s"), ("queue-fulfillment", "7.25/s")] {
+        let messages = seen.between(&format!("data-call=\"{edge}\""), "</g>")[0];
+        assert!(messages.contains(rate), "{messages}");
+    }
     assert!(seen.has("data-queue=\"5\"") && seen.has("All 5 replicas are ready."));
     assert!(seen.has("11.0 MiB") && seen.has("127.0.0.1:50051"));
 }
