@@ -28,7 +28,7 @@ const TIME: Duration = Duration::from_secs(20);
 /// headers ─► guard ─► refusal ─► time limit ─► body limit ─► view
 /// ```
 pub(crate) fn router<M: Mesh>(app: Arc<App<M>>) -> Router {
-    Router::new()
+    let views = Router::new()
         .route("/", get(map::show::<M>))
         .route("/traces", get(traces::show::<M>))
         .route("/traces/{id}", get(trace::show::<M>))
@@ -48,10 +48,12 @@ pub(crate) fn router<M: Mesh>(app: Arc<App<M>>) -> Router {
         .layer(DefaultBodyLimit::max(BODY))
         .layer(from_fn(in_time))
         .layer(from_fn_with_state(Arc::clone(&app), refusal::layer::<M>))
-        // Strangers learn neither what there is nor how it refuses.
-        .layer(from_fn_with_state(Arc::clone(&app), guard::layer::<M>))
+        .with_state(Arc::clone(&app));
+    // Strangers learn neither what there is nor how it refuses: a router adds `Allow` to what its own layers answer.
+    Router::new()
+        .fallback_service(views)
+        .layer(from_fn_with_state(app, guard::layer::<M>))
         .layer(map_response(headers::layer))
-        .with_state(app)
 }
 
 async fn file(kind: &'static str, text: &'static str) -> Response {

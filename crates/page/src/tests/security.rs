@@ -47,6 +47,11 @@ async fn every_route_is_for_this_page_alone() {
             assert!(!seen.has("evil.example"));
         }
     }
+    // Nor what could be asked instead.
+    let post = request(Method::POST, "/traces", &[("host", HOST)], "");
+    let answer = browser.ask(post).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert!(!answer.headers().contains_key(header::ALLOW));
     for path in VIEWS {
         for own in [
             &[("host", HOST)][..],
