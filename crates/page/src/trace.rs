@@ -124,7 +124,8 @@ fn head<M>(app: &App<M>, trace: &Trace) -> Markup {
         h1 { (route) }
         p class="lead" {
             (traces::status(&summary.status, summary.is_error))
-            " " strong { (figure::duration(summary.duration)) }
+            " " strong { (figure::duration(summary.took)) }
+            @if summary.took < summary.duration { ", to its last span " (figure::duration(summary.duration)) }
             " · " (figure::count(summary.spans as u64)) " spans · "
             (summary.processes.join(", "))
         }

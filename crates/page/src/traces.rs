@@ -137,7 +137,11 @@ fn row(trace: &Summary, longest: Duration) -> Markup {
             td class="clock" { (figure::clock(trace.start)) }
             th scope="row" class="text" { a href={ "/traces/" (id) } { (route) } }
             td { (status(&trace.status, trace.is_error)) }
-            td class="number" { (figure::duration(trace.duration)) }
+            td class="number" {
+                (figure::duration(trace.duration))
+                // The rest is what goes on when the customer has the answer.
+                @if trace.took < trace.duration { div class="faint" { "answer " (figure::duration(trace.took)) } }
+            }
             td class="gauge" {
                 svg class="gauge" width="100%" height="8" aria-hidden="true" {
                     rect class="took" width=(part) height="8" rx="2" {}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 
 use crate::rows;
 
@@ -20,7 +20,10 @@ pub(crate) struct Digest {
 #[derive(Clone, Debug)]
 struct Head {
     has_parent: bool,
+    is_call: bool,
     start: u64,
+    /// In nanoseconds.
+    took: u64,
     route: Box<str>,
     status: Box<str>,
 }
@@ -51,7 +54,9 @@ impl Digest {
         if self.head.as_ref().is_none_or(|head| rank < head.rank()) {
             self.head = Some(Head {
                 has_parent: rank.0,
+                is_call: matches!(span.kind(), SpanKind::Client | SpanKind::Producer),
                 start: rank.1,
+                took: times.map_or(0, |(start, end)| end - start),
                 route: span.name.as_str().into(),
                 status: rows::status(span).into(),
             });
@@ -97,6 +102,17 @@ impl Digest {
 
     pub(crate) fn status(&self) -> &str {
         self.head.as_ref().map_or("", |head| &head.status)
+    }
+
+    /// How long the span took that names the trace.
+    pub(crate) fn took(&self) -> Duration {
+        Duration::from_nanos(self.head.as_ref().map_or(0, |head| head.took))
+    }
+
+    /// Somebody asked for it: it is not what a process began to ask others by itself.
+    pub(crate) fn is_request(&self) -> bool {
+        let head = self.head.as_ref();
+        head.is_none_or(|head| head.has_parent || !head.is_call)
     }
 
     pub(crate) fn is_error(&self) -> bool {

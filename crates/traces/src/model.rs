@@ -20,6 +20,10 @@ pub struct Summary {
     /// From its first span's start to its last one's end.
     #[serde(with = "nanos")]
     pub duration: Duration,
+    /// From its root's start to its end, such as until the customer has the answer; while that has not arrived, of its
+    /// earliest span.
+    #[serde(with = "nanos")]
+    pub took: Duration,
     /// The name of its root; while that has not arrived, of its earliest span.
     pub route: String,
     /// How that span ended: as [`SpanRow::status`].

@@ -197,10 +197,6 @@ impl Ring {
         Some(self.at(place))
     }
 
-    pub(crate) fn last(&self) -> Option<&Kept> {
-        self.kept.back().map(AsRef::as_ref)
-    }
-
     /// The number after the newest one's.
     pub(crate) fn end(&self) -> u64 {
         self.first + self.kept.len() as u64

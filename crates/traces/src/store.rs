@@ -2,8 +2,10 @@
 //! unpacking and drawing are done outside of it.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
@@ -16,6 +18,9 @@ use crate::{
 
 /// Traces that are looked at while the lock is held once.
 const LOOK: usize = 512;
+
+/// Traces may arrive in another order than they began. So many are looked at for the last one.
+const LAST: usize = 64;
 
 /// A cheap handle.
 #[derive(Clone, Debug)]
@@ -42,9 +47,15 @@ impl Store {
         }
     }
 
-    /// Of the traces that fit, the newest, newest first: by the arrival of their first spans.
+    /// Of the traces that fit, the last to arrive, newest first.
     #[must_use]
     pub fn recent(&self, filter: &Filter, limit: usize) -> Vec<Summary> {
+        let newest = self.newest(limit, |kept| filter.fits(kept.id, &kept.digest));
+        newest.iter().map(summary).collect()
+    }
+
+    /// So many that are such and came last, those first that began last.
+    fn newest(&self, limit: usize, is_such: impl Fn(&Kept) -> bool) -> Vec<Kept> {
         let mut found: Vec<Kept> = Vec::new();
         let mut end = self.lock().end();
         while found.len() < limit {
@@ -54,7 +65,7 @@ impl Store {
             for (number, kept) in ring.before(end, LOOK) {
                 seen += 1;
                 end = number;
-                if filter.fits(kept.id, &kept.digest) && found.len() < limit {
+                if found.len() < limit && is_such(kept) {
                     found.push(kept.clone());
                 }
             }
@@ -62,7 +73,10 @@ impl Store {
                 break;
             }
         }
-        found.iter().map(summary).collect()
+        let now = SystemTime::now();
+        // A start that is still to come says nothing.
+        found.sort_by_key(|kept| Reverse(Some(kept.digest.start()).filter(|start| *start <= now)));
+        found
     }
 
     /// One trace, if it is kept.
@@ -72,11 +86,14 @@ impl Store {
         kept.as_ref().map(trace)
     }
 
-    /// The trace whose first span came last.
+    /// The newest trace that somebody asked for; what processes do by themselves is the last only if there is nothing else.
     #[must_use]
     pub fn last(&self) -> Option<Trace> {
-        let kept = self.lock().last().cloned();
-        kept.as_ref().map(trace)
+        let mut newest = self.newest(LAST, |kept| kept.digest.is_request());
+        if newest.is_empty() {
+            newest = self.newest(LAST, |_| true);
+        }
+        newest.first().map(trace)
     }
 
     /// What is kept and what is not.
@@ -110,6 +127,7 @@ fn summary(kept: &Kept) -> Summary {
         id: *id,
         start: digest.start(),
         duration: digest.duration(),
+        took: digest.took(),
         route: digest.route().to_owned(),
         status: digest.status().to_owned(),
         is_error: digest.is_error(),

@@ -48,6 +48,7 @@ fn trace(spans: Vec<SpanRow>) -> Trace {
                 .unwrap(),
             start: UNIX_EPOCH + Duration::from_secs(1_795_000_000),
             duration: ends.max().unwrap_or_default(),
+            took: spans[0].duration,
             route: spans[0].name.clone(),
             status: spans[0].status.clone(),
             is_error: false,

@@ -134,6 +134,7 @@ fn a_trace_is_put_together_from_what_its_processes_send() {
         ("POST /v1/orders", "201")
     );
     assert_eq!(summary.duration, Duration::from_millis(50));
+    assert_eq!(summary.took, Duration::from_millis(50));
     assert_eq!(summary.processes, ["gateway", "orders", "payments"]);
     assert_eq!((summary.spans, summary.is_error), (4, false));
     assert_eq!(store.recent(&Filter::default(), 9)[0], *summary);
@@ -358,6 +359,41 @@ fn filters_say_which() {
         assert_eq!(found, expected, "{filter:?}");
     }
     assert_eq!(store.recent(&Filter::default(), 2).len(), 2);
+}
+
+/// What it is called, and when it began.
+fn begun(trace: u64, kind: SpanKind, start: u64) -> Vec<ResourceSpans> {
+    let span = Span {
+        kind: kind.into(),
+        start_time_unix_nano: start,
+        end_time_unix_nano: start.saturating_add(1),
+        ..span(trace, (1, 0), (0, 0), "x")
+    };
+    from("a", vec![span])
+}
+
+#[test]
+fn the_newest_is_the_one_that_began_last_however_it_arrived() {
+    let store = Store::new(ROOM);
+    for (trace, start) in [(1, 100), (2, 300), (3, 200), (4, u64::MAX)] {
+        store.add(begun(trace, SpanKind::Server, start));
+    }
+    // One that begins at the end of time is not new for ever.
+    assert_eq!(ids(&store), [2, 3, 1, 4].map(id));
+    assert_eq!(store.last().unwrap().summary.id, id(2));
+}
+
+#[test]
+fn the_last_is_what_somebody_asked_for() {
+    let store = Store::new(ROOM);
+    store.add(begun(1, SpanKind::Client, 100));
+    assert_eq!(store.last().unwrap().summary.id, id(1));
+    store.add(begun(2, SpanKind::Server, 200));
+    for own in 3..100 {
+        store.add(begun(own, SpanKind::Client, 100 * own));
+    }
+    assert_eq!(store.last().unwrap().summary.id, id(2));
+    assert_eq!(ids(&store)[0], id(99));
 }
 
 #[test]
