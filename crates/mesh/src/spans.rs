@@ -160,9 +160,22 @@ impl Collector {
         }
     }
 
-    /// Waits until it has what is on its way, unless that takes too long.
-    pub(crate) async fn flush(&self) {
-        let _late = timeout(FLUSH_LIMIT, self.forwarding.flushed()).await;
+    /// Waits until it has what is on its way, unless that takes too long, and says what it will never have.
+    pub(crate) async fn flush(&self, terminal: &Terminal) {
+        let Self {
+            endpoint,
+            forwarding,
+        } = self;
+        let late = timeout(FLUSH_LIMIT, forwarding.flushed()).await.is_err();
+        let missing = forwarding.missing();
+        if missing > 0 {
+            let why = if late {
+                format!(": it does not take them within {} s", FLUSH_LIMIT.as_secs())
+            } else {
+                String::new()
+            };
+            terminal.say(format!("{missing} spans did not reach {endpoint}{why}"));
+        }
     }
 }
 

@@ -173,7 +173,7 @@ async fn mesh(
     if in_order {
         let rest = async {
             if let Some(collector) = collector {
-                collector.flush().await;
+                collector.flush(&terminal).await;
             }
             servers.stop().await;
         };

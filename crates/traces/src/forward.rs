@@ -1,7 +1,15 @@
 //! Hands every request on to another collector, which may be slow, broken or absent: that costs spans there, and
 //! nothing here. What waits for it is bounded; what finds no room or is not taken is counted.
 
-use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, trace_service_client::TraceServiceClient,
@@ -49,6 +57,7 @@ pub struct Health {
 #[derive(Clone, Debug)]
 pub struct Forwarding {
     room: Arc<Semaphore>,
+    waiting: Arc<AtomicU64>,
     health: watch::Receiver<Health>,
 }
 
@@ -57,6 +66,8 @@ pub struct Forwarding {
 pub(crate) struct Intake {
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Semaphore>,
+    /// Spans that were put in and have not reached the other end.
+    waiting: Arc<AtomicU64>,
     health: Arc<watch::Sender<Health>>,
 }
 
@@ -84,6 +95,7 @@ impl Forward {
             intake: Intake {
                 queue: sender,
                 room: Arc::new(Semaphore::new(ROOM as usize)),
+                waiting: Arc::new(AtomicU64::new(0)),
                 health: Arc::new(watch::Sender::new(Health::default())),
             },
         })
@@ -94,6 +106,7 @@ impl Forward {
     pub fn forwarding(&self) -> Forwarding {
         Forwarding {
             room: Arc::clone(&self.intake.room),
+            waiting: Arc::clone(&self.intake.waiting),
             health: self.intake.health.subscribe(),
         }
     }
@@ -107,7 +120,9 @@ impl Forward {
         let Self {
             endpoint,
             mut queue,
-            intake: Intake { health, .. },
+            intake: Intake {
+                health, waiting, ..
+            },
         } = self;
         let mut collector = TraceServiceClient::new(endpoint.connect_lazy());
         loop {
@@ -129,6 +144,7 @@ impl Forward {
                 health.problem = problem;
                 *health != before
             });
+            waiting.fetch_sub(spans, Relaxed);
         }
     }
 }
@@ -173,6 +189,7 @@ impl Intake {
                 .send_modify(|health| health.dropped_spans += spans);
             return;
         };
+        self.waiting.fetch_add(spans, Relaxed);
         metadata.remove(GRPC_TIMEOUT);
         let request = Request::from_parts(metadata, tonic::Extensions::default(), message);
         // Whoever sends is gone only when all of it ends.
@@ -197,6 +214,12 @@ impl Forwarding {
     #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
+    }
+
+    /// Spans that the other collector does not have, if all ends now: they were dropped, or still wait to be sent.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.health.borrow().dropped_spans + self.waiting.load(Relaxed)
     }
 
     /// Waits until nothing waits to be sent.

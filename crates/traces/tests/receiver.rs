@@ -245,6 +245,7 @@ async fn the_other_collector_gets_the_same_requests() {
     }
     let health = forwarding.health().borrow().clone();
     assert_eq!((health.dropped_spans, health.problem), (3, None));
+    assert_eq!(forwarding.missing(), 3);
     assert_eq!(store.stats().spans, 3);
 }
 
@@ -274,7 +275,8 @@ async fn what_waits_for_a_collector_that_hangs_is_bounded() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let forward = Forward::to(&endpoint).unwrap();
-    let health = forward.forwarding().health();
+    let forwarding = forward.forwarding();
+    let health = forwarding.health();
     let store = Store::new(ROOM);
     let running = Running::start(&store, Some(forward));
     let mut client = running.client().await;
@@ -284,6 +286,7 @@ async fn what_waits_for_a_collector_that_hangs_is_bounded() {
     }
     // A MiB and some each, of four that may wait.
     assert!(health.borrow().dropped_spans >= 6);
+    assert_eq!(forwarding.missing(), 10);
     assert_eq!(store.stats().traces, 10);
 }
 

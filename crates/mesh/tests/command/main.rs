@@ -9,5 +9,6 @@ mod load;
 mod page;
 mod refusals;
 mod scale;
+mod spans;
 mod status;
 mod up;
