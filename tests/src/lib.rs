@@ -17,6 +17,7 @@ mod eventually;
 mod grpc;
 mod http;
 pub mod manifests;
+mod measured;
 mod mesh;
 mod process;
 mod processes;
@@ -39,6 +40,7 @@ pub use self::{
     eventually::{eventually, patiently},
     grpc::{Called, call},
     http::{Answer, Http, Request},
+    measured::measured,
     mesh::{Member, Mesh, MeshBuilder, Output},
     process::{Exit, Process},
     processes::{Processes, ProcessesBuilder},

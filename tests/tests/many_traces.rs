@@ -4,18 +4,12 @@
 
 #![cfg(target_os = "linux")]
 
-use tokio::process::Command;
+use mesh_tests::measured;
 
 #[tokio::test]
 async fn traces_keep_to_their_memory_and_looking_at_them_stops_nobody() {
-    let measured = Command::new(env!("CARGO_BIN_EXE_traces"))
-        .args(["--bounds", "rough", "--rate", "200", "--length", "5s"])
-        .args(["--rounds", "2", "--round", "2s"])
-        .kill_on_drop(true)
-        .output();
-    let measured = measured.await.unwrap();
-    let [table, problems] =
-        [&measured.stdout, &measured.stderr].map(|text| String::from_utf8_lossy(text));
-    assert!(measured.status.success(), "{problems}\n{table}");
+    let dose = "--bounds rough --rate 200 --length 5s --rounds 2 --round 2s";
+    let dose: Vec<_> = dose.split(' ').collect();
+    let table = measured(env!("CARGO_BIN_EXE_traces"), &dose).await;
     assert!(table.contains("| the same, page open |"), "{table}");
 }

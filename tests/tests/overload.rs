@@ -4,18 +4,12 @@
 
 #![cfg(target_os = "linux")]
 
-use tokio::process::Command;
+use mesh_tests::measured;
 
 #[tokio::test]
 async fn an_overloaded_service_answers_what_it_can_and_its_probes() {
-    let measured = Command::new(env!("CARGO_BIN_EXE_overload"))
-        .args(["--bounds", "rough", "--cost", "10ms", "--step", "500ms"])
-        .args(["--limit", "4", "--length", "2s", "--factors", "2,5"])
-        .kill_on_drop(true)
-        .output();
-    let measured = measured.await.unwrap();
-    let [table, problems] =
-        [&measured.stdout, &measured.stderr].map(|text| String::from_utf8_lossy(text));
-    assert!(measured.status.success(), "{problems}\n{table}");
+    let dose = "--bounds rough --cost 10ms --step 500ms --limit 4 --length 2s --factors 2,5";
+    let dose: Vec<_> = dose.split(' ').collect();
+    let table = measured(env!("CARGO_BIN_EXE_overload"), &dose).await;
     assert!(table.contains("| 5x |"), "{table}");
 }
