@@ -24,6 +24,8 @@ use crate::{Http, eventually, manifests::root};
 const LIMIT: Duration = Duration::from_secs(120);
 /// The driver in the background; at the end of the input everybody in the group is killed.
 const KEEPER: &str = "chromedriver --port=0 </dev/null & cat >/dev/null; kill -KILL 0";
+/// Held down together with another.
+const SHIFT: char = '\u{e008}';
 /// Nothing but the page: no requests of its own, no GPU, no shared memory that containers have too little of; and all of
 /// the width is the page's, as on a telephone.
 const ARGUMENTS: [&str; 11] = [
@@ -142,6 +144,20 @@ impl Browser {
             self.command(Method::POST, &path, json!({})).await
         };
         eventually(LIMIT, &format!("a click on {css}"), click).await;
+    }
+
+    /// Presses keys one after the other, as WebDriver names them; with Shift held down or without.
+    pub async fn press(&self, keys: &[char], with_shift: bool) {
+        let down = |key: char| json!({ "type": "keyDown", "value": key });
+        let up = |key: char| json!({ "type": "keyUp", "value": key });
+        let mut acts: Vec<Value> = keys.iter().flat_map(|key| [down(*key), up(*key)]).collect();
+        if with_shift {
+            acts.insert(0, down(SHIFT));
+            acts.push(up(SHIFT));
+        }
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": acts });
+        self.order("/actions", json!({ "actions": [keyboard] }))
+            .await;
     }
 
     /// The visible text of an element, once there is one.

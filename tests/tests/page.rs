@@ -11,15 +11,39 @@ const LIMIT: Duration = Duration::from_secs(120);
 const PROCESSES: [&str; 5] = ["fulfillment", "gateway", "inventory", "orders", "payments"];
 /// From a telephone to a desk; heights as they are there.
 const SIZES: [(u32, u32); 2] = [(360, 800), (1440, 900)];
+/// What lies in between, and the widest.
+const WIDTHS: [u32; 4] = [704, 768, 1100, 1600];
 const SCHEMES: [(Scheme, &str); 2] = [(Scheme::Light, "light"), (Scheme::Dark, "dark")];
 /// A bar of the waterfall.
 const ROW: &str = "tr[data-span]";
 
+/// Tables that say all they have to say at any width, and are cut off nevertheless.
+const CUT: &str = "return [...document.querySelectorAll('.traces, .waterfall, .controls')]
+    .map(table => table.closest('.scroll')).filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.ariaLabel ?? box.id)";
 /// Keeps every state that the map shows: some last less long than it takes to ask for them.
 const WATCH: &str = "const node = arguments[0];
     const look = () => window.seen.push(document.querySelector(node).dataset.state);
     window.seen = [];
     new MutationObserver(look).observe(document.getElementById('map'), { subtree: true, attributes: true, childList: true });";
+
+/// Keys, as WebDriver names them.
+const TAB: char = '\u{e004}';
+const ENTER: char = '\u{e007}';
+const SPACE: char = ' ';
+/// More than there are on any view.
+const STOPS: usize = 200;
+
+/// Where the keyboard is: whether that is such an element, whether one sees it (of what moves in its own box a part will
+/// do), and whether it comes behind the one before, as one reads.
+const STOP: &str = "const at = document.activeElement, box = at.getBoundingClientRect(), style = getComputedStyle(at);
+    const header = document.querySelector('body > header');
+    const top = at.closest('body > header, .skip') ? 0 : header.getBoundingClientRect().bottom;
+    const isControl = !at.matches('.scroll');
+    const isInSight = isControl ? box.top >= top - 1 && box.bottom <= innerHeight + 1 : box.top < innerHeight && box.bottom > top;
+    const isMarked = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+    const place = window.was ? window.was.compareDocumentPosition(at) : 0;
+    window.was = at;
+    return { reached: at.matches(arguments[0]), seen: isInSight && isMarked, place, what: at.outerHTML.slice(0, 200) };";
 
 /// A mesh and its page, in a browser.
 struct Shown {
@@ -83,10 +107,21 @@ impl Shown {
                 let file = folder.join(format!("{view}-{width}-{name}.png"));
                 fs::write(file, self.browser.screenshot().await).expect("it is writable");
             }
-            let beyond = "return document.documentElement.scrollWidth";
-            let seen = self.browser.run(beyond, json!([])).await;
-            assert_eq!(seen, width, "{view} is wider than {width} px");
+            self.fits(view, width).await;
         }
+        for width in WIDTHS {
+            self.browser.resize(width, 900).await;
+            self.fits(view, width).await;
+        }
+    }
+
+    /// The view is as wide as the window, and so are the tables that promise it.
+    async fn fits(&self, view: &str, width: u32) {
+        let beyond = "return document.documentElement.scrollWidth";
+        let seen = self.browser.run(beyond, json!([])).await;
+        assert_eq!(seen, width, "{view} is wider than {width} px");
+        let cut = self.browser.run(CUT, json!([])).await;
+        assert_eq!(cut, json!([]), "{view} is cut off at {width} px");
     }
 
     /// Nobody is kept out of what is shown now, and nothing went wrong or elsewhere on the way to it.
@@ -113,6 +148,38 @@ impl Shown {
                 assert_eq!(barriers, Vec::<String>::new(), "{view}, {width} px, {name}");
             }
         }
+    }
+
+    /// Tab by Tab to such an element, forward or back, in the order in which one reads; each stop is seen.
+    async fn tab_to(&self, css: &str, forward: bool) {
+        // Of the DOM: the other one follows, or comes before.
+        let (behind, before) = (4, 2);
+        let wrong = if forward { before } else { behind };
+        for _ in 0..STOPS {
+            self.browser.press(&[TAB], !forward).await;
+            let stop = self.browser.run(STOP, json!([css])).await;
+            assert_eq!(stop["seen"], true, "on the way to {css}: {stop}");
+            let place = stop["place"].as_u64().expect("a position");
+            assert_eq!(place & wrong, 0, "on the way to {css}: {stop}");
+            if stop["reached"] == true {
+                return;
+            }
+        }
+        panic!("no Tab leads to {css}");
+    }
+
+    async fn press(&self, key: char) {
+        self.browser.press(&[key], false).await;
+    }
+
+    /// Waits for another view: this one, or one below it when it ends so.
+    async fn leads_to(&self, path: &str) {
+        eventually(LIMIT, path, || async {
+            let now = self.path().await;
+            let is_there = now == path || path.ends_with('/') && now.starts_with(path);
+            is_there.then_some(()).ok_or(now)
+        })
+        .await;
     }
 
     /// What is shown now, without the origin.
@@ -275,6 +342,88 @@ async fn every_view_is_for_everybody_and_asks_nobody_else() {
     // A trace that has ended is the same when it is opened anew.
     shown.go(&trace).await;
     assert!(!waterfall(&shown.browser).await.is_empty());
+}
+
+#[tokio::test]
+async fn everything_can_be_done_with_the_keyboard() {
+    let shown = Shown::start().await;
+    shown.browser.resize(1440, 900).await;
+    shown.go("/").await;
+    shown.tab_to(".skip", true).await;
+    shown.press(ENTER).await;
+    shown.tab_to("main .scroll", true).await;
+    let button = |token| format!("button[name=token_name][value={token}]");
+    shown.tab_to(&button("tok_declined"), true).await;
+    shown.press(SPACE).await;
+    shown.leads_to("/try/").await;
+    shown.tab_to(&button("tok_ok"), true).await;
+    shown.press(ENTER).await;
+    shown.leads_to("/try/2").await;
+    shown.tab_to("#see-trace", true).await;
+    shown.press(ENTER).await;
+    shown.leads_to("/traces/").await;
+    let trace = shown.path().await;
+    let all = |found: &[String]| {
+        PROCESSES
+            .iter()
+            .all(|name| found.iter().any(|seen| seen == name))
+    };
+    shown
+        .becomes("all are in it", ROW, "data-process", all)
+        .await;
+
+    opens_details(&shown).await;
+    shown.tab_to("nav a[href='/traces']", false).await;
+    shown.press(ENTER).await;
+    shown.leads_to("/traces").await;
+    let row = format!("tr[data-trace] a[href='{trace}']");
+    shown.tab_to(&row, true).await;
+    shown.press(ENTER).await;
+    shown.leads_to(&trace).await;
+    breaks(&shown).await;
+}
+
+/// Opens a span, closes it, opens it again and goes on to the log.
+async fn opens_details(shown: &Shown) {
+    let open = "tr[data-process=payments] details";
+    let summary = format!("{open} > summary");
+    shown.tab_to(&summary, true).await;
+    for (key, expected) in [(SPACE, [""].as_slice()), (SPACE, &[]), (ENTER, &[""])] {
+        shown.press(key).await;
+        let found = shown
+            .browser
+            .attributes(&format!("{open}[open]"), "open")
+            .await;
+        assert_eq!(found, expected);
+    }
+    let details = format!("{ROW}[data-process=payments] + .more .details");
+    let told = shown.browser.text(&details).await;
+    assert!(told.contains("mesh.deadline.remaining_ms"), "{told}");
+    shown.tab_to("#log > summary", true).await;
+}
+
+/// Restarts, scales, and keeps the focus while others do so.
+async fn breaks(shown: &Shown) {
+    shown.go("/break").await;
+    shown.tab_to("button[data-restart=inventory]", true).await;
+    shown.press(ENTER).await;
+    shown.leads_to("/break?done=1").await;
+    assert!(shown.browser.text(".done").await.contains("inventory"));
+    shown.tab_to("button[data-workers='2']", true).await;
+    shown.press(SPACE).await;
+    shown.leads_to("/break?done=2").await;
+    shown.tab_to("button[data-kill=payments]", true).await;
+    // What moves by itself takes the focus from nobody.
+    let scaled = shown.mesh.run(&["scale", "fulfillment=3"]).await;
+    assert_eq!(scaled.code, Some(0), "{scaled:?}");
+    shown
+        .becomes("a third worker", "#break-fulfillment-3", "id", |found| {
+            !found.is_empty()
+        })
+        .await;
+    let focused = "return document.activeElement.dataset.kill ?? ''";
+    assert_eq!(shown.browser.run(focused, json!([])).await, "payments");
+    shown.tab_to(".skip", false).await;
 }
 
 #[tokio::test]
