@@ -121,6 +121,13 @@ pub(super) fn parse_filter(directives: &str) -> Result<EnvFilter, String> {
     if directives.trim().is_empty() {
         return Err("must be directives such as info or info,hyper=debug".to_owned());
     }
+    // Taken for a target that nothing has, a sentence would silence every log line.
+    let is_sentence = |directive: &str| directive.trim().contains(char::is_whitespace);
+    if !directives.contains('[') && directives.split(',').any(is_sentence) {
+        return Err(
+            "must be directives such as info or info,hyper=debug, without blanks".to_owned(),
+        );
+    }
     EnvFilter::builder()
         .parse(directives)
         .map_err(|error| format!("must be directives such as info: {error}"))
@@ -303,7 +310,14 @@ mod tests {
             level.set("debug").unwrap();
             tracing::debug!("seen");
             assert!(level.access.load(Ordering::Relaxed));
-            for bad in ["", "  ", "info,[broken", "a=loud"] {
+            for bad in [
+                "",
+                "  ",
+                "info,[broken",
+                "a=loud",
+                "not a level",
+                "a=info b",
+            ] {
                 assert!(level.set(bad).is_err(), "{bad}");
             }
             tracing::debug!("seen");
