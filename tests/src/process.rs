@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// Longer than any process may take to end: more than the drain timeout, and than a broker stops in.
-const EXIT_LIMIT: Duration = Duration::from_secs(60);
+const EXIT_LIMIT: Duration = Duration::from_secs(180);
 /// How much of a log is shown when a test fails.
 const SHOWN_LINES: usize = 40;
 

@@ -53,8 +53,9 @@ live() { ps -o stat= -p "$(echo $1 | tr ' ' ,)" 2>/dev/null | grep -qv '^Z'; }
 word=
 while read -r word; do
     case $word in
-    pause) freeze && echo paused ;;
-    resume) signal CONT && echo resumed ;;
+    # One that has just ended cannot be told any more; the others were.
+    pause) freeze; echo paused ;;
+    resume) signal CONT; echo resumed ;;
     kill) break ;;
     *) tell "$word" ;;
     esac

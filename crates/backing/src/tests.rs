@@ -6,7 +6,8 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime},
 };
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -119,6 +120,29 @@ fn redis_keeps_what_it_was_given() {
 #[test]
 fn etcd_keeps_what_it_was_given() {
     keeps_what_it_was_given(Kind::Etcd);
+}
+
+/// A word that is not answered costs a minute: so long `mesh up` hung when a connection ended just as it was told to stop.
+#[test]
+fn a_server_whose_connections_come_and_go_hears_every_word() {
+    let mut server = Server::temporary(Kind::Postgres, Options::default()).unwrap();
+    let (port, over) = (server.port(), AtomicBool::new(false));
+    let connect = || {
+        while !over.load(Ordering::Relaxed) {
+            let _ = postgres::answers(port);
+        }
+    };
+    let heard = std::thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(connect)));
+        let heard = (0..20).all(|_| {
+            let asked = SystemTime::now();
+            server.resume();
+            asked.elapsed().unwrap_or_default() < Duration::from_secs(30)
+        });
+        over.store(true, Ordering::Relaxed);
+        heard
+    });
+    assert!(heard);
 }
 
 #[test]
