@@ -11,6 +11,10 @@ use crate::{
     header, parse_grpc_timeout, w3c,
 };
 
+/// Bytes of a `tracestate` or `x-ot-span-context` that is passed on. W3C asks for 512 of the first (Trace Context, 3.3.1.5) and
+/// lets a longer one be discarded; with it the next process would refuse the request for the length of its headers.
+const LONGEST: usize = 4096;
+
 /// A context, and what was wrong with the headers it was made from.
 #[derive(Debug)]
 pub struct Accepted {
@@ -170,18 +174,19 @@ impl<'h> Received<'h> {
 
     /// What goes onward whether or not this process makes spans.
     fn passed_on(&self, found: &Found) -> Vec<(HeaderName, HeaderValue)> {
-        let mut headers = Vec::new();
-        if found.w3c.is_some() {
-            headers.extend(
-                joined(&self.tracestate)
-                    .map(|value| (HeaderName::from_static(header::TRACESTATE), value)),
-            );
-        }
+        let fits = |value: &HeaderValue| value.len() <= LONGEST;
+        let state = found.w3c.and_then(|_| joined(&self.tracestate));
         let baggage = baggage::limited(self.baggage.iter().copied());
-        headers.extend(baggage.map(|value| (HeaderName::from_static(header::BAGGAGE), value)));
         let ot = self.ot_span_context.cloned();
-        headers.extend(ot.map(|value| (HeaderName::from_static(header::OT_SPAN_CONTEXT), value)));
-        headers
+        let named = [
+            (header::TRACESTATE, state.filter(fits)),
+            (header::BAGGAGE, baggage),
+            (header::OT_SPAN_CONTEXT, ot.filter(fits)),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(name, value)| Some((HeaderName::from_static(name), value?)))
+            .collect()
     }
 
     /// The trace headers of a process that makes no spans: as received where that is well formed, agrees and may be

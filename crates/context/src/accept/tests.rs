@@ -208,6 +208,25 @@ fn on_disagreement_w3c_wins_and_b3_is_rewritten() {
 }
 
 #[test]
+fn what_the_next_process_would_refuse_for_its_length_is_left_out() {
+    let traceparent = w3c(TRACE, "01");
+    for (length, kept) in [(4096, true), (4097, false)] {
+        let state = format!("a={}", "x".repeat(length - 2));
+        let sent = [
+            ("traceparent", traceparent.as_str()),
+            ("tracestate", &state),
+            ("x-ot-span-context", &state),
+        ];
+        for policy in [copying(), exporting()] {
+            let (_, onward) = through(&sent, &policy);
+            assert_eq!(onward.contains_key("tracestate"), kept, "{length}");
+            assert_eq!(onward.contains_key("x-ot-span-context"), kept, "{length}");
+            assert!(onward.contains_key("traceparent"));
+        }
+    }
+}
+
+#[test]
 fn a_malformed_traceparent_is_replaced() {
     for policy in [copying(), exporting()] {
         let sent = [("traceparent", "00-bad"), ("tracestate", "a=1")];
