@@ -3,7 +3,9 @@
 use std::{future::Future, time::Duration};
 
 use mesh_messaging::testing::{self, LIMIT, Place, RabbitMq};
-use mesh_tests::{Collector, Mesh, Processes, ProcessesBuilder, Shop, SpanRecord, eventually};
+use mesh_tests::{
+    Collector, Mesh, Metrics, Processes, ProcessesBuilder, Shop, SpanRecord, eventually,
+};
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::{task::JoinSet, time::Instant};
@@ -161,12 +163,7 @@ async fn one_trace_leads_through_the_queue_after_a_crash_in_mid_message(place: P
     let order = shop.order("one", &sku, 2, "tok_ok").send().await;
     let placed = order.expect_status(201);
     let id = placed.json()["id"].as_str().expect("an id").to_owned();
-    eventually(LIMIT, "the message is published", || async {
-        let metrics = mesh.metrics("orders").await;
-        let published = metrics.sum("queue_messages_published_total", &[]);
-        (published == 1.0).then_some(()).ok_or(published)
-    })
-    .await;
+    published(1, async || mesh.metrics("orders").await).await;
     in_hand(place.url(), 0).await;
     mesh.kill(&mesh.member("fulfillment"));
     assert_eq!(status(&shop, &id).await, "confirmed", "in mid-message");
@@ -181,7 +178,18 @@ async fn one_trace_leads_through_the_queue_after_a_crash_in_mid_message(place: P
     assert_eq!(work.parent, "", "a second delivery is only linked");
 }
 
-/// Waits until so many messages are in nobody's hand.
+/// Waits until orders has published so many messages.
+async fn published(messages: u32, orders: impl AsyncFn() -> Metrics) {
+    eventually(LIMIT, "the messages are published", || async {
+        let published = orders().await.sum("queue_messages_published_total", &[]);
+        (published == f64::from(messages))
+            .then_some(())
+            .ok_or(published)
+    })
+    .await;
+}
+
+/// Waits until at most so many messages are in nobody's hand.
 async fn in_hand(url: &str, left: u64) -> testing::Process {
     let process = testing::Process::start(&testing::config(url));
     process.connected().await;
@@ -201,7 +209,7 @@ async fn in_hand(url: &str, left: u64) -> testing::Process {
 
 async fn a_worker_that_is_scaled_in_finishes_what_it_has(place: Place) {
     const ORDERS: u32 = 12;
-    const PREFETCH: usize = 2;
+    const PREFETCH: u32 = 2;
     // All of them are more work than it has time for before it is told.
     const WORK: Duration = Duration::from_secs(1);
     let mut processes = everything(place.url())
@@ -215,6 +223,8 @@ async fn a_worker_that_is_scaled_in_finishes_what_it_has(place: Place) {
     let shop = Shop::with_session(processes.gateway()).await;
     let sku = shop.first_sku().await;
     let ids = place_orders(&shop, &sku, 0..ORDERS).await;
+    published(ORDERS, async || processes.metrics("orders").await).await;
+    let other = in_hand(place.url(), u64::from(ORDERS - PREFETCH)).await;
 
     let worker = processes.process("fulfillment");
     let told = Instant::now();
@@ -223,17 +233,19 @@ async fn a_worker_that_is_scaled_in_finishes_what_it_has(place: Place) {
     let drained = told.elapsed();
     assert_eq!(exit.code, Some(0), "{}", exit.errors);
     // The promise is one second more than the work; a busy machine has ten.
-    let bound = WORK * u32::try_from(PREFETCH).expect("small") + Duration::from_secs(10);
+    let bound = WORK * PREFETCH + Duration::from_secs(10);
     assert!(drained <= bound, "drained in {drained:?}, not {bound:?}");
     let logs = processes.logs("fulfillment");
     let after = logs.iter().skip_while(|line| line["message"] != "draining");
     let worked_on = after.filter(|line| line["message"] == "message").count();
-    assert!((1..=PREFETCH + 1).contains(&worked_on), "{worked_on}");
+    assert!(
+        (1..=PREFETCH as usize + 1).contains(&worked_on),
+        "{worked_on}"
+    );
 
     // What it did not take is as new, and nothing is left in its hand.
     let fulfilled = count_fulfilled(&shop, &ids).await;
     assert!(fulfilled < ids.len(), "it has taken all of them");
-    let other = place.process().await;
     let mut consumer = other.consumer(1);
     for _ in fulfilled..ids.len() {
         let delivery = testing::within(consumer.next()).await.expect("not stopped");
