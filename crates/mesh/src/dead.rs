@@ -30,7 +30,7 @@ const UNKNOWN: &str = "–";
 
 pub(crate) async fn dead(command: DeadCommand) -> Result<(), Error> {
     let settings = settings().await?;
-    let (queue, driver) = queue::open_for_any_message(&settings)
+    let (queue, driver) = queue::open(&settings)
         .ok_or_else(|| Error::Refused("the running mesh has a queue unknown here".to_owned()))?;
     let work = async {
         let outcome = match connected(&queue).await {

@@ -18,18 +18,9 @@ impl Section for Settings {
     }
 }
 
-/// To count what is in it. None for settings that no process of the mesh would start with.
+/// None for settings that no process of the mesh would start with.
 pub(crate) fn open(settings: &BTreeMap<String, String>) -> Option<(Queue, Driver)> {
     let Settings(config) = load::<Settings>(settings).ok()?.config;
-    of(&config)
-}
-
-/// To look at what is in it.
-pub(crate) fn open_for_any_message(settings: &BTreeMap<String, String>) -> Option<(Queue, Driver)> {
-    let Settings(config) = load::<Settings>(settings).ok()?.config;
-    of(&config.for_any_message())
-}
-
-fn of(config: &QueueConfig) -> Option<(Queue, Driver)> {
-    Queue::open(config, &Policy::inside(LIMIT), &Registry::new()).ok()
+    let config = config.for_any_message();
+    Queue::open(&config, &Policy::inside(LIMIT), &Registry::new()).ok()
 }

@@ -17,10 +17,15 @@ const DEFAULT_PREFETCH: u64 = 10;
 /// More in one hand is no consumer but a second queue.
 const MOST_IN_HAND: u64 = 1000;
 /// Bytes; what brokers allow unless told otherwise. All headers of a message are in one frame.
-pub(crate) const LARGEST_FRAME: u32 = 128 * 1024;
+const LARGEST_FRAME: u32 = 128 * 1024;
 /// A consumer of the embedded queue that is silent for so long is taken for dead. Five of its beats may come late, and a
 /// process that is paused longer than that must not keep the work from the others.
 const LEASE: Duration = Duration::from_secs(5);
+
+/// For any message that a broker holds: one that does not fit into a frame ends the connection.
+pub(crate) fn make_room(uri: &mut AMQPUri) {
+    uri.query.frame_max.get_or_insert(LARGEST_FRAME);
+}
 
 /// Where the queue is.
 #[derive(Debug, Clone)]
@@ -61,12 +66,12 @@ impl QueueConfig {
         }
     }
 
-    /// For looking at messages that somebody else has published: with room for any headers that a broker holds, which a
-    /// process does not keep for its own.
+    /// For looking at messages that somebody else has published: with room for any headers that a broker holds, as consumers
+    /// have it and publishers do not.
     #[must_use]
     pub fn for_any_message(mut self) -> Self {
         if let Location::Amqp(uri) = &mut self.location {
-            uri.query.frame_max.get_or_insert(LARGEST_FRAME);
+            make_room(uri);
         }
         self
     }

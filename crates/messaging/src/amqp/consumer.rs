@@ -22,7 +22,7 @@ use super::{
     publisher::Publisher,
 };
 use crate::{
-    config::LARGEST_FRAME,
+    config::make_room,
     consumer::{Hand, Registration},
     delivery::{self, Received, Settle},
     link::{End, Link},
@@ -92,8 +92,8 @@ impl ConsumerLink {
             stop,
             gone,
         } = registration;
-        // A message that does not fit into a frame would end the connection, and cost all others in hand a delivery.
-        uri.query.frame_max.get_or_insert(LARGEST_FRAME);
+        // Else one message that does not fit would cost all others in hand a delivery.
+        make_room(&mut uri);
         Self {
             uri,
             publisher,

@@ -49,7 +49,8 @@ impl Stage {
             Fault::RevokeLease => again(|| self.revoke_lease()).await?,
             Fault::Duplicate => again(|| self.duplicate(number)).await?,
             Fault::Poison => {
-                let body = poison(number);
+                // Each its own, so that one that is lost is missed.
+                let body = format!("poison {number}");
                 let publish = || async { Ok(self.queue.publish_body(body.as_bytes()).await?) };
                 again(publish).await?;
                 return Ok(Some(body));
@@ -95,11 +96,6 @@ impl Stage {
         let headers = Headers::default();
         Ok(self.queue.queue.publish(&message, &headers).await?)
     }
-}
-
-/// Each its own, so that one that is lost is missed.
-fn poison(number: usize) -> String {
-    format!("poison {number}")
 }
 
 /// What cannot be done while a server is away is done when it is back.
